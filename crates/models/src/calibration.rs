@@ -1,0 +1,199 @@
+//! From a raw logit to a likelihood ratio and a conformal p-value.
+
+use serde::{Deserialize, Serialize};
+
+/// Calibration of one detector, fitted on development items that training never saw.
+///
+/// The likelihood ratio is Platt's logistic map (Platt 1999) fitted with both classes weighted equally, so its linear
+/// predictor is a natural-log likelihood ratio; it is bounded by what the number of items can support (in the manner of
+/// the ELUB of Vergeer et al. 2016: no ratio larger than the number of items of the other class plus one).
+/// The p-value is split-conformal over the genuine items (Vovk et al. 2005).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Slope of the logistic map, positive.
+    pub slope: f64,
+    /// Intercept of the logistic map.
+    pub intercept: f64,
+    /// Number of machine-made items behind the fit.
+    pub fabricated: usize,
+    /// Raw logits of the genuine items, ascending.
+    pub genuine: Vec<f32>,
+}
+
+/// Largest p-value at which an item is flagged as `suspected`.
+pub const FLAG_P: f64 = 0.02;
+/// Largest p-value at which an item that is not flagged is called `inconclusive`.
+pub const WEAK_P: f64 = 0.10;
+
+impl Calibration {
+    /// Fits the map on raw logits of genuine and machine-made items.
+    ///
+    /// Newton's method on the class-balanced logistic likelihood with a weak ridge on the slope, which keeps
+    /// separable data finite. Returns `None` when a class is empty or a score is not finite.
+    pub fn fit(genuine: &[f64], fabricated: &[f64]) -> Option<Self> {
+        if genuine.is_empty() || fabricated.is_empty() {
+            return None;
+        }
+        if genuine.iter().chain(fabricated).any(|s| !s.is_finite()) {
+            return None;
+        }
+        let rows = || {
+            let wg = 0.5 / genuine.len() as f64;
+            let wf = 0.5 / fabricated.len() as f64;
+            genuine.iter().map(move |&s| (s, 0.0, wg)).chain(fabricated.iter().map(move |&s| (s, 1.0, wf)))
+        };
+        let mean = rows().map(|(s, _, w)| w * s).sum::<f64>();
+        let sd = rows().map(|(s, _, w)| w * (s - mean).powi(2)).sum::<f64>().sqrt().max(1e-9);
+        let (mut a, mut b) = (1.0_f64, 0.0_f64);
+        let ridge = 1e-3;
+        for _ in 0..100 {
+            let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (ridge * a, 0.0, ridge, 0.0, 0.0);
+            for (s, y, w) in rows() {
+                let x = (s - mean) / sd;
+                let p = 1.0 / (1.0 + (-(a * x + b)).exp());
+                let (r, h) = (w * (p - y), w * p * (1.0 - p));
+                ga += r * x;
+                gb += r;
+                haa += h * x * x;
+                hab += h * x;
+                hbb += h;
+            }
+            hbb += 1e-12;
+            let det = haa * hbb - hab * hab;
+            let (da, db) = ((ga * hbb - gb * hab) / det, (gb * haa - ga * hab) / det);
+            // Damped: a full step can overshoot far from the optimum.
+            let step = 1.0_f64.min(4.0 / (da.abs() + db.abs() + 1e-12));
+            a -= step * da;
+            b -= step * db;
+            if da.abs() + db.abs() < 1e-10 {
+                break;
+            }
+        }
+        // A detector that points the wrong way must not be turned round silently: it says nothing instead.
+        let a = a.max(0.0);
+        let mut sorted: Vec<f32> = genuine.iter().map(|&s| s as f32).collect();
+        sorted.sort_by(f32::total_cmp);
+        Some(Self {
+            slope: a / sd,
+            intercept: b - a * mean / sd,
+            fabricated: fabricated.len(),
+            genuine: sorted,
+        })
+    }
+
+    /// Natural-log likelihood ratio of machine-made against genuine.
+    pub fn llr(&self, logit: f64) -> f64 {
+        let upper = ((self.genuine.len() + 1) as f64).ln();
+        let lower = -((self.fabricated + 1) as f64).ln();
+        (self.slope * logit + self.intercept).clamp(lower, upper)
+    }
+
+    /// Conformal p-value: the share of genuine items, this one included, that score at least as high.
+    pub fn p_value(&self, logit: f64) -> f64 {
+        let at_least = self.genuine.len() - self.genuine.partition_point(|&g| f64::from(g) < logit);
+        (at_least + 1) as f64 / (self.genuine.len() + 1) as f64
+    }
+
+    /// Smallest raw logit whose p-value is at most `p`; `None` when there are too few genuine items for that.
+    pub fn threshold(&self, p: f64) -> Option<f64> {
+        let n = self.genuine.len();
+        // p_value(s) <= p  <=>  #{g >= s} <= p (n + 1) - 1
+        let allowed = (p * (n + 1) as f64 - 1.0 + 1e-9).floor();
+        if allowed < 0.0 {
+            return None;
+        }
+        let allowed = (allowed as usize).min(n);
+        match n.checked_sub(allowed + 1) {
+            Some(i) => Some(f64::from(self.genuine[i].next_up())),
+            None => Some(f64::NEG_INFINITY),
+        }
+    }
+}
+
+/// Posterior probability of machine-made from a log likelihood ratio and a prior probability in (0, 1).
+pub fn posterior(llr: f64, prior: f64) -> f64 {
+    1.0 / (1.0 + (-(llr + (prior / (1.0 - prior)).ln())).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn recovers_the_log_likelihood_ratio_of_two_gaussians() {
+        // N(0,1) against N(2,1): llr(s) = 2 s - 2, exactly logistic. Quantile grid in place of random draws.
+        let grid: Vec<f64> = (1..4000).map(|i| normal_quantile(f64::from(i) / 4000.0)).collect();
+        let fake: Vec<f64> = grid.iter().map(|z| z + 2.0).collect();
+        let c = Calibration::fit(&grid, &fake).unwrap();
+        assert!((c.slope - 2.0).abs() < 0.03, "{}", c.slope);
+        assert!((c.intercept + 2.0).abs() < 0.03, "{}", c.intercept);
+    }
+
+    #[test]
+    fn p_value_is_the_share_of_genuine_items_at_least_as_high() {
+        let c = Calibration { slope: 1.0, intercept: 0.0, fabricated: 9, genuine: vec![0.0, 1.0, 2.0, 3.0] };
+        assert_eq!(c.p_value(-1.0), 1.0);
+        assert_eq!(c.p_value(2.0), 3.0 / 5.0);
+        assert_eq!(c.p_value(3.5), 1.0 / 5.0);
+        assert_eq!(c.threshold(0.02), None);
+        assert!(c.p_value(c.threshold(0.2).unwrap()) <= 0.2);
+    }
+
+    #[test]
+    fn separable_data_stays_finite_and_bounded() {
+        let c = Calibration::fit(&[-1.0, -2.0], &[1.0, 2.0, 3.0]).unwrap();
+        assert!(c.slope.is_finite());
+        assert!(c.llr(1e9) <= 3f64.ln() + 1e-12);
+        assert!(c.llr(-1e9) >= -(4f64.ln()) - 1e-12);
+    }
+
+    #[test]
+    fn a_detector_that_points_the_wrong_way_says_nothing() {
+        let c = Calibration::fit(&[1.0, 2.0, 3.0], &[-1.0, -2.0, -3.0]).unwrap();
+        assert_eq!(c.slope, 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn flagging_at_p_keeps_the_promise(genuine in prop::collection::vec(-5f64..5.0, 1..200), p in 0.01f64..0.5) {
+            let c = Calibration::fit(&genuine, &[6.0]).unwrap();
+            if let Some(t) = c.threshold(p) {
+                prop_assert!(c.p_value(t) <= p + 1e-9);
+                let flagged = genuine.iter().filter(|&&g| f64::from(g as f32) >= t).count();
+                prop_assert!(flagged as f64 <= p * (genuine.len() + 1) as f64);
+            }
+        }
+
+        #[test]
+        fn llr_never_falls_with_the_score(a in -10f64..10.0, b in -10f64..10.0) {
+            let c = Calibration::fit(&[0.0, 0.5, 1.0], &[0.7, 1.5, 2.0]).unwrap();
+            let (lo, hi) = if a < b { (a, b) } else { (b, a) };
+            prop_assert!(c.llr(lo) <= c.llr(hi));
+            prop_assert!(c.p_value(lo) >= c.p_value(hi));
+        }
+    }
+
+    /// Acklam's rational approximation would do; bisection on erf's series is simpler and exact enough here.
+    fn normal_quantile(p: f64) -> f64 {
+        let cdf = |x: f64| {
+            // Composite Simpson from -8.
+            let n = 400;
+            let h = (x + 8.0) / f64::from(n);
+            let f = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            let mut s = f(-8.0) + f(x);
+            for i in 1..n {
+                s += f(-8.0 + h * f64::from(i)) * if i % 2 == 1 { 4.0 } else { 2.0 };
+            }
+            s * h / 3.0
+        };
+        let (mut lo, mut hi) = (-7.0, 7.0);
+        for _ in 0..60 {
+            let mid = f64::midpoint(lo, hi);
+            if cdf(mid) < p { lo = mid } else { hi = mid }
+        }
+        f64::midpoint(lo, hi)
+    }
+}
