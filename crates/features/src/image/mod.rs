@@ -1,6 +1,6 @@
-//! image
-use crate::{Error, Limits, Pixels, Result, sniff::ImageFormat};
-/// Decodes.
-pub fn decode(_b: &[u8], _f: ImageFormat, _l: &Limits) -> Result<Pixels> {
-    Err(Error::UnknownKind)
-}
+//! Pictures: decoding, forensic features and the laundering that training and evaluation share.
+
+mod decode;
+pub mod jpeg;
+
+pub use decode::decode;
