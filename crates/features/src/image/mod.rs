@@ -2,5 +2,10 @@
 
 mod decode;
 pub mod jpeg;
+pub mod npr;
+pub mod planes;
+pub mod residual;
+pub mod wavelet;
 
 pub use decode::decode;
+pub use planes::Planes;
