@@ -2,6 +2,7 @@
 
 mod decode;
 pub mod jpeg;
+pub mod launder;
 pub mod npr;
 pub mod planes;
 pub mod residual;
