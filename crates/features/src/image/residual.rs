@@ -64,37 +64,34 @@ fn residual_row(out: &mut [f32], above: &[f32], middle: &[f32], below: &[f32]) {
     }
 }
 
-/// Median of nine values by the 19 exchanges of N. Devillard ("Fast median search", 1998) after A. W. Paeth (1990).
+/// Median of nine values: the middle one of the greatest minimum, the middle median and the least maximum of three
+/// triples (A. W. Paeth, "Median finding on a 3x3 grid", 1990).
 #[inline]
-fn median9(mut p: [f32; 9]) -> f32 {
-    const EXCHANGES: [(usize, usize); 19] = [
-        (1, 2),
-        (4, 5),
-        (7, 8),
-        (0, 1),
-        (3, 4),
-        (6, 7),
-        (1, 2),
-        (4, 5),
-        (7, 8),
-        (0, 3),
-        (5, 8),
-        (4, 7),
-        (3, 6),
-        (1, 4),
-        (2, 5),
-        (4, 7),
-        (4, 2),
-        (6, 4),
-        (4, 2),
-    ];
-    for (low, high) in EXCHANGES {
-        let (a, b) = (p[low], p[high]);
-        // Written out, this becomes one machine instruction; f32::min must treat NaN apart.
-        p[low] = if a < b { a } else { b };
-        p[high] = if a < b { b } else { a };
-    }
-    p[4]
+fn median9([a, b, c, d, e, f, g, h, i]: [f32; 9]) -> f32 {
+    let (first, second, third) = (sort3(a, b, c), sort3(d, e, f), sort3(g, h, i));
+    let greatest_minimum = max(max(first[0], second[0]), third[0]);
+    let middle_median = sort3(first[1], second[1], third[1])[1];
+    let least_maximum = min(min(first[2], second[2]), third[2]);
+    sort3(greatest_minimum, middle_median, least_maximum)[1]
+}
+
+#[inline]
+fn sort3(a: f32, b: f32, c: f32) -> [f32; 3] {
+    let (b, c) = (min(b, c), max(b, c));
+    let (a, b) = (min(a, b), max(a, b));
+    [a, min(b, c), max(b, c)]
+}
+
+/// One machine instruction, unlike `f32::min`, which treats NaN apart.
+#[inline]
+fn min(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+/// See [`min`].
+#[inline]
+fn max(a: f32, b: f32) -> f32 {
+    if a < b { b } else { a }
 }
 
 #[cfg(test)]
