@@ -99,6 +99,7 @@ fn decode_format(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<P
             raw
         }
         ImageFormat::Tiff => {
+            let more = check_tiff(bytes, limits)?;
             let decoder = TiffDecoder::new(reader).map_err(fail)?;
             let original = decoder.original_color_type();
             if matches!(original, ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16) {
@@ -107,32 +108,47 @@ fn decode_format(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<P
                     "CMYK colours were converted without their profile",
                 ));
             }
-            if tiff_has_more(bytes) {
+            if more {
                 warnings.push(first_frame("a file with many pictures"));
             }
             // This decoder counts its own copy of the picture as its allocation.
-            read(decoder, limits, 0)?
+            read(decoder, limits, 0)?.all_or_nothing()
         }
         ImageFormat::WebP => {
             let decoder = WebPDecoder::new(reader).map_err(fail)?;
             let (width, height) = decoder.dimensions();
             check_pixels(width, height, limits)?;
             let mut working = 4;
+            let mut orientation = None;
+            let mut parts: Vec<([u8; 4], &[u8])> = Vec::new();
+            for (name, body) in webp_chunks(bytes.get(12..).unwrap_or(&[])) {
+                match &name {
+                    b"ANMF" => parts.extend(webp_chunks(body.get(16..).unwrap_or(&[]))),
+                    b"EXIF" => {
+                        let block = body.strip_prefix(b"Exif\0\0").unwrap_or(body);
+                        orientation = Orientation::from_exif_chunk(block);
+                    }
+                    _ => parts.push((name, body)),
+                }
+            }
+            for (name, body) in parts {
+                // The decoder allocates what a frame claims before it compares that with the canvas.
+                if let (b"VP8 ", Some(&[0x9d, 0x01, 0x2a, w0, w1, h0, h1])) = (&name, body.get(3..10)) {
+                    let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                    check_pixels(side(w0, w1), side(h0, h1), limits)?;
+                }
+                if &name == b"ALPH" {
+                    working = 7;
+                }
+            }
             if decoder.has_animation() {
                 warnings.push(first_frame("an animation"));
                 // The canvas, the frame, its alpha plane and its YUV planes.
                 working = 14;
-            } else if webp_chunks(bytes).any(|(name, _)| name == b"ALPH") {
-                working = 7;
             }
             check_alloc(working * u64::from(width) * u64::from(height), limits)?;
-            let mut raw = read(WithoutExif(decoder), limits, limits.max_image_alloc)?;
-            raw.orientation = webp_chunks(bytes)
-                .find(|(name, _)| *name == b"EXIF")
-                .and_then(|(_, exif)| {
-                    Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))
-                })
-                .unwrap_or(Orientation::NoTransforms);
+            let mut raw = read(WithoutExif(decoder), limits, limits.max_image_alloc)?.all_or_nothing();
+            raw.orientation = orientation.unwrap_or(Orientation::NoTransforms);
             raw
         }
     };
@@ -254,6 +270,14 @@ impl Raw {
         self.data.len() / self.stride()
     }
 
+    /// Drops the rows after an error, for decoders that write them only when all are done.
+    fn all_or_nothing(mut self) -> Self {
+        if self.error.is_some() {
+            self.data.clear();
+        }
+        self
+    }
+
     /// Cuts rows off the end that hold nothing but `fill`.
     fn cut_rows(&mut self, fill: u8) {
         let stride = self.stride();
@@ -365,16 +389,15 @@ impl<D: ImageDecoder> ImageDecoder for WithoutExif<D> {
     }
 }
 
-/// Names and bodies of the chunks of a WebP file.
-fn webp_chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
-    let mut rest = bytes.get(12..).unwrap_or(&[]);
+/// Names and bodies of RIFF chunks, cut off where the bytes end.
+fn webp_chunks(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let (name, after) = rest.split_first_chunk::<4>()?;
         let (size, after) = after.split_first_chunk::<4>()?;
         let size = u32::from_le_bytes(*size) as usize;
         let body = after.get(..size).unwrap_or(after);
         rest = after.get(size + size % 2..).unwrap_or(&[]);
-        Some((name, body))
+        Some((*name, body))
     })
 }
 
@@ -408,20 +431,43 @@ fn gif_frames(bytes: &[u8]) -> usize {
     frames
 }
 
-/// Whether the first directory of a TIFF file points to a second.
-fn tiff_has_more(bytes: &[u8]) -> bool {
+/// Checks that the values which the first directory of a TIFF file announces can lie in the file, since its decoder
+/// makes room for them before it reads them. Says whether there is a second directory.
+fn check_tiff(bytes: &[u8], limits: &Limits) -> Result<bool> {
     let little = bytes.starts_with(b"II");
     let number = |at: usize, len: usize| -> Option<usize> {
         let field = bytes.get(at..at.checked_add(len)?)?;
         let join = |n: usize, &b: &u8| (n << 8) | usize::from(b);
         Some(if little { field.iter().rev().fold(0, join) } else { field.iter().fold(0, join) })
     };
-    // The classic form has 2-byte counts and 4-byte offsets; BigTIFF has 8 of each and longer entries.
+    let broken = || failed(ImageFormat::Tiff, "its directory is damaged");
+    // The classic form has 2-byte counts of entries and 4-byte numbers; BigTIFF has 8 of each.
     let big = number(2, 2) == Some(43);
-    let (start, offset, count, entry) = if big { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
-    let next = number(start, offset).and_then(|at| {
-        let entries = number(at, count)?;
-        number(at.checked_add(count)?.checked_add(entries.checked_mul(entry)?)?, offset)
-    });
-    next.is_some_and(|n| n != 0)
+    let (start, wide, entry) = if big { (8, 8, 20) } else { (4, 4, 12) };
+    let head = if big { 8 } else { 2 };
+    let directory = number(start, wide).ok_or_else(broken)?;
+    let entries = number(directory, head).ok_or_else(broken)?;
+    let end = entries.checked_mul(entry).and_then(|n| n.checked_add(directory)?.checked_add(head));
+    let more = end.and_then(|end| number(end, wide)).ok_or_else(broken)? != 0;
+    for i in 0..entries {
+        let at = directory + head + i * entry;
+        let (Some(tag), Some(kind), Some(count)) = (number(at, 2), number(at + 2, 2), number(at + 4, wide))
+        else {
+            return Err(broken());
+        };
+        let size = match kind {
+            1 | 2 | 6 | 7 => 1,
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            _ => 8,
+        };
+        if count.checked_mul(size).is_none_or(|n| n > bytes.len()) {
+            return Err(broken());
+        }
+        // The decoder spends 32 bytes on a value of the tags that describe the layout.
+        if tag < 400 {
+            check_alloc(32 * count as u64, limits)?;
+        }
+    }
+    Ok(more)
 }
