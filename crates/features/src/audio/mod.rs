@@ -1,6 +1,21 @@
-//! audio
-use crate::{Error, Limits, Result, Waveform, sniff::AudioFormat};
-/// Decodes.
-pub fn decode(_b: &[u8], _f: AudioFormat, _l: &Limits) -> Result<Waveform> {
-    Err(Error::UnknownKind)
+//!
+//! Everything after [`decode`] works on plain `&[f32]` at [`Waveform::RATE`](crate::Waveform::RATE).
+
+mod decode;
+mod resample;
+
+pub use decode::{DECODER_THREAD, decode};
+pub use resample::{Converter, MAX_RATE, MIN_RATE, resample};
+
+/// Root mean square of a signal, 0 for an empty one.
+pub fn rms(samples: &[f32]) -> f64 {
+    if samples.is_empty() {
+        return 0.0;
+    }
+    (samples.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / samples.len() as f64).sqrt()
+}
+
+/// Decibels of an amplitude (1 = 0 dB), never below -120.
+pub fn decibels(amplitude: f64) -> f64 {
+    20.0 * amplitude.max(1e-6).log10()
 }
