@@ -2,10 +2,13 @@
 //! Everything after [`decode`] works on plain `&[f32]` at [`Waveform::RATE`](crate::Waveform::RATE).
 
 mod decode;
+pub mod lfcc;
 mod resample;
+pub mod stft;
 
 pub use decode::{DECODER_THREAD, decode};
 pub use resample::{Converter, MAX_RATE, MIN_RATE, resample};
+pub use stft::{Stft, WindowShape};
 
 /// Root mean square of a signal, 0 for an empty one.
 pub fn rms(samples: &[f32]) -> f64 {
