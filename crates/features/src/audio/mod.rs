@@ -2,13 +2,22 @@
 //! Everything after [`decode`] works on plain `&[f32]` at [`Waveform::RATE`](crate::Waveform::RATE).
 
 mod decode;
+mod equalise;
+mod filter;
 pub mod lfcc;
 mod resample;
 pub mod stft;
+mod vad;
+mod window;
 
 pub use decode::{DECODER_THREAD, decode};
+pub use equalise::{ACTIVE_LEVEL_DB, NOISE_LEVEL_DB, equalise};
+pub use filter::Biquads;
+pub use lfcc::{Lfcc, LfccConfig, log_linear_filterbank};
 pub use resample::{Converter, MAX_RATE, MIN_RATE, resample};
 pub use stft::{Stft, WindowShape};
+pub use vad::{Activity, activity};
+pub use window::{AudioWindow, WINDOW, tile, windows};
 
 /// Root mean square of a signal, 0 for an empty one.
 pub fn rms(samples: &[f32]) -> f64 {
