@@ -1,9 +1,11 @@
+//! Audio: decoding to 16 kHz mono, spectral features, measured statistics and the laundering law.
 //!
 //! Everything after [`decode`] works on plain `&[f32]` at [`Waveform::RATE`](crate::Waveform::RATE).
 
 mod decode;
 mod equalise;
 mod filter;
+pub mod launder;
 pub mod lfcc;
 mod resample;
 pub mod stft;
@@ -13,6 +15,7 @@ mod window;
 pub use decode::{DECODER_THREAD, decode};
 pub use equalise::{ACTIVE_LEVEL_DB, NOISE_LEVEL_DB, equalise};
 pub use filter::Biquads;
+pub use launder::{AudioCondition, AudioLaundering};
 pub use lfcc::{Lfcc, LfccConfig, log_linear_filterbank};
 pub use resample::{Converter, MAX_RATE, MIN_RATE, resample};
 pub use stft::{Stft, WindowShape};
