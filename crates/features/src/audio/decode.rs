@@ -1,16 +1,20 @@
 //! Decodes compressed or plain audio to mono at 16 kHz.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use symphonia::core::{
-    codecs::audio::{AudioCodecId, AudioDecoder, AudioDecoderOptions, well_known::CODEC_ID_OPUS},
+    codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions, well_known::CODEC_ID_OPUS},
     errors::Error as Fault,
     formats::{FormatOptions, FormatReader, TrackType, probe::Hint},
-    io::{MediaSourceStream, MediaSourceStreamOptions},
+    io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions},
     meta::MetadataOptions,
+    packet::Packet,
 };
 
-use super::resample::Converter;
+use super::{
+    opus::{self, OpusTrack},
+    resample::Converter,
+};
 use crate::{Error, Limits, Result, Warning, WarningCode, Waveform, sniff::AudioFormat};
 
 /// Name of the thread that decodes. A program may keep its panic hook quiet for this name: a panic there is caught
@@ -25,6 +29,9 @@ const MAX_RESTARTS: usize = 16;
 const MAX_CHANNELS: usize = 64;
 /// Samples beyond this magnitude are clamped.
 const MAX_MAGNITUDE: f32 = 8.0;
+
+/// What to do with a file whose codec is not read.
+pub(super) const CONVERT: &str = "convert it first, for instance with `ffmpeg -i FILE -ac 1 OUT.wav`";
 
 /// Decodes the first audio track of a file to mono at [`Waveform::RATE`], channels averaged.
 ///
@@ -51,7 +58,12 @@ pub fn decode(bytes: &[u8], format: AudioFormat, limits: &Limits) -> Result<Wave
 }
 
 fn decode_here(bytes: &[u8], limits: &Limits) -> Result<Waveform> {
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
+    let source: Box<dyn MediaSource + '_> = if bytes.starts_with(b"RIFF") {
+        Box::new(Riff(Cursor::new(bytes)))
+    } else {
+        Box::new(Cursor::new(bytes))
+    };
+    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
     let mut reader = symphonia::default::get_probe()
         .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
         .map_err(|e| fail(&format!("no readable audio stream: {e}")))?;
@@ -60,7 +72,7 @@ fn decode_here(bytes: &[u8], limits: &Limits) -> Result<Waveform> {
         other => other,
     };
     let mut track = Track::first(reader.as_ref())?;
-    let format = format!("{container}/{}", track.decoder.codec_info().short_name);
+    let format = format!("{container}/{}", track.codec.name());
     let mut sink = Sink::new((limits.max_seconds.max(0.0) * f64::from(Waveform::RATE)) as usize);
     let mut bad = 0;
     let mut restarts = 0;
@@ -76,6 +88,8 @@ fn decode_here(bytes: &[u8], limits: &Limits) -> Result<Waveform> {
                 track = Track::first(reader.as_ref())?;
                 continue;
             }
+            // How a WAV of unknown length ends.
+            Err(Fault::IoError(_)) if container == "wav" && track.claimed_frames.is_none() => break,
             Err(e) => {
                 damage = Some(e.to_string());
                 break;
@@ -85,16 +99,9 @@ fn decode_here(bytes: &[u8], limits: &Limits) -> Result<Waveform> {
             idle -= 1;
             continue;
         }
-        match track.decoder.decode(&packet) {
-            Ok(buffer) => {
-                if buffer.frames() == 0 {
-                    idle -= 1;
-                    continue;
-                }
-                let (rate, channels) = (buffer.spec().rate(), buffer.spec().channels().count());
-                buffer.copy_to_vec_interleaved(&mut sink.interleaved);
-                sink.push(rate, channels)?;
-            }
+        match track.codec.decode(&packet, &mut sink.interleaved) {
+            Ok(_) if sink.interleaved.is_empty() => idle -= 1,
+            Ok((rate, channels)) => sink.push(rate, channels)?,
             Err(Fault::ResetRequired) if restarts < MAX_RESTARTS => {
                 restarts += 1;
                 track = Track::first(reader.as_ref())?;
@@ -115,12 +122,92 @@ fn decode_here(bytes: &[u8], limits: &Limits) -> Result<Waveform> {
     sink.finish(format, track.claimed_frames, bad, damage)
 }
 
+/// A RIFF file that claims to be of unknown length.
+///
+/// Writers that were interrupted leave a length of zero or an old one, which the reader would believe more than the
+/// samples that are there.
+struct Riff<'a>(Cursor<&'a [u8]>);
+
+impl Read for Riff<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let start = self.0.position();
+        let count = self.0.read(buffer)?;
+        for (at, byte) in (start..).zip(buffer.iter_mut().take(count)) {
+            if (4..8).contains(&at) {
+                *byte = 0xff;
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl Seek for Riff<'_> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl MediaSource for Riff<'_> {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.0.get_ref().len() as u64)
+    }
+}
+
 /// The track that is decoded.
 struct Track {
     id: u32,
-    decoder: Box<dyn AudioDecoder>,
+    codec: Codec,
     /// Length that the file claims, in frames.
     claimed_frames: Option<u64>,
+}
+
+enum Codec {
+    Opus(Box<OpusTrack>),
+    Other(Box<dyn AudioDecoder>),
+}
+
+impl Codec {
+    fn new(params: &AudioCodecParameters) -> Result<Self> {
+        if params.codec == CODEC_ID_OPUS {
+            return Ok(Self::Opus(Box::new(OpusTrack::new(params)?)));
+        }
+        let decoder = symphonia::default::get_codecs()
+            .make_audio_decoder(params, &AudioDecoderOptions::default())
+            .map_err(|e| match e {
+                Fault::Unsupported(_) => Error::Unsupported { format: "this audio codec", remedy: CONVERT },
+                other => fail(&other.to_string()),
+            })?;
+        Ok(Self::Other(decoder))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Opus(_) => "opus",
+            Self::Other(decoder) => decoder.codec_info().short_name,
+        }
+    }
+
+    /// Decodes into `out`, interleaved; returns the rate and the channels.
+    fn decode(&mut self, packet: &Packet, out: &mut Vec<f32>) -> std::result::Result<(u32, usize), Fault> {
+        match self {
+            Self::Opus(track) => {
+                let channels = track.channels;
+                let samples = track.decode(packet).ok_or(Fault::DecodeError("opus: damaged packet"))?;
+                out.clear();
+                out.extend_from_slice(samples);
+                Ok((opus::RATE, channels))
+            }
+            Self::Other(decoder) => {
+                let buffer = decoder.decode(packet)?;
+                buffer.copy_to_vec_interleaved(out);
+                Ok((buffer.spec().rate(), buffer.spec().channels().count()))
+            }
+        }
+    }
 }
 
 impl Track {
@@ -138,13 +225,7 @@ impl Track {
         if let Some(channels) = &params.channels {
             check_channels(channels.count())?;
         }
-        let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(params, &AudioDecoderOptions::default())
-            .map_err(|e| match e {
-                Fault::Unsupported(_) => unsupported(params.codec),
-                other => fail(&other.to_string()),
-            })?;
-        Ok(Self { id: track.id, decoder, claimed_frames: track.num_frames })
+        Ok(Self { id: track.id, codec: Codec::new(params)?, claimed_frames: track.num_frames })
     }
 }
 
@@ -274,12 +355,6 @@ fn check_channels(channels: usize) -> Result<()> {
         1..=MAX_CHANNELS => Ok(()),
         _ => Err(Error::Limit { what: "channels", value: channels as u64, limit: MAX_CHANNELS as u64 }),
     }
-}
-
-fn unsupported(codec: AudioCodecId) -> Error {
-    let remedy = "convert it first, for instance with `ffmpeg -i FILE -ar 16000 -ac 1 OUT.wav`";
-    let format = if codec == CODEC_ID_OPUS { "Opus" } else { "this audio codec" };
-    Error::Unsupported { format, remedy }
 }
 
 fn fail(reason: &str) -> Error {
