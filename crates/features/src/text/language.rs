@@ -58,9 +58,9 @@ const ENGLISH: &[&str] = &[
 /// Frequent words of other languages in Latin script (Spanish, French, German, Italian, Portuguese, Dutch, Swedish,
 /// Danish, Polish, Turkish, Indonesian, Vietnamese), sorted; words that English shares are left out.
 const OTHERS: &[&str] = &[
-    "aan", "als", "att", "auch", "auf", "aus", "av", "bei", "bir", "bu", "che", "com", "como", "con", "da",
-    "dalla", "dan", "dans", "das", "de", "deel", "dei", "del", "della", "dem", "den", "der", "des", "det",
-    "di", "die", "dos", "du", "e", "ein", "eine", "einer", "el", "en", "er", "es", "est", "et", "ett", "für",
+    "aan", "als", "att", "auch", "auf", "aus", "av", "bei", "bir", "bu", "che", "como", "con", "da", "dalla",
+    "dan", "dans", "das", "de", "deel", "dei", "del", "della", "dem", "den", "der", "des", "det", "di",
+    "die", "dos", "du", "e", "ein", "eine", "einer", "el", "en", "er", "es", "est", "et", "ett", "für",
     "gli", "het", "ich", "il", "ile", "im", "ist", "itu", "je", "jest", "kan", "la", "las", "le", "les",
     "lo", "los", "mais", "med", "met", "mit", "más", "na", "nao", "nicht", "nie", "non", "não", "och",
     "oder", "og", "os", "pas", "por", "pour", "på", "que", "qui", "se", "si", "sich", "sie", "som", "sono",
