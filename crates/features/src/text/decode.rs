@@ -1,7 +1,7 @@
 //! From bytes to a readable text.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{CoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::{
     html,
@@ -11,7 +11,7 @@ use super::{
 use crate::{Document, DocumentKind, Error, Limits, Result, Warning, WarningCode, sniff::TextFormat};
 
 /// Bytes that the guess of an encoding looks at.
-const SAMPLE: usize = 1 << 18;
+const SAMPLE: usize = 1 << 16;
 
 /// Decodes a text, strips its markup and brings it to NFC.
 ///
@@ -235,14 +235,16 @@ fn decode_legacy(bytes: &[u8], bom: usize, encoding: &'static Encoding, out: &mu
                 continue;
             }
         }
-        out.text.reserve(32);
-        let before = out.text.len();
-        let (result, _, _) =
-            decoder.decode_to_string(rest.get(..1).unwrap_or_default(), &mut out.text, false);
-        debug_assert_eq!(result, CoderResult::InputEmpty);
+        // Room for more characters than one byte can finish; the decoder always takes the byte.
+        let mut buffer = [0; 32];
+        let byte = rest.get(..1).unwrap_or_default();
+        let (_, _, written, _) = decoder.decode_to_utf8(byte, &mut buffer, false);
         at += 1;
-        if out.text.len() > before {
-            out.map.push(before, start, false);
+        if let Ok(chars) = std::str::from_utf8(buffer.get(..written).unwrap_or_default())
+            && !chars.is_empty()
+        {
+            out.map.push(out.text.len(), start, false);
+            out.text.push_str(chars);
             start = at;
         }
     }
