@@ -73,24 +73,29 @@ impl Oddities {
 /// Brings a text to the normal form. Linear in time and space.
 pub fn normalise(text: &str) -> Normalised {
     let mut oddities = Oddities::default();
-    let stages = if text.is_ascii() && !text.bytes().any(|b| is_control(b as char)) {
-        None
-    } else {
+    let mut stages: Option<Mapped> = None;
+    if !text.is_ascii() || text.bytes().any(|b| is_control(b as char)) {
         let visible = reveal(text, &mut oddities);
-        Some(match compose(&visible.text, Form::Nfkc) {
-            Some(composed) => composed.through(&visible.map),
-            None => visible,
-        })
-    };
+        let composed = then(visible, |text| compose(text, Form::Nfkc));
+        let folded = then(composed, |text| fold(text, &mut oddities));
+        // A folded letter may join with the accent behind it.
+        stages = Some(then(folded, |text| compose(text, Form::Nfc)));
+    }
     let plain = stages.as_ref().map_or(text, |s| s.text.as_str());
-    let folded = if plain.is_ascii() { None } else { fold(plain, &mut oddities) };
-    let wrapped = is_hard_wrapped(folded.as_deref().unwrap_or(plain));
-    let spaced = space(plain, folded.as_deref().unwrap_or(plain), wrapped);
+    let spaced = space(plain, is_hard_wrapped(plain));
     let Mapped { text, map } = match stages {
         Some(stages) => spaced.through(&stages.map),
         None => spaced,
     };
     Normalised { text, map, oddities }
+}
+
+/// Puts a text through one more stage, which gives `None` if it changes nothing.
+fn then(text: Mapped, stage: impl FnOnce(&str) -> Option<Mapped>) -> Mapped {
+    match stage(&text.text) {
+        Some(made) => made.through(&text.map),
+        None => text,
+    }
 }
 
 /// Whether the character is a control without a use in text.
@@ -268,12 +273,11 @@ pub(super) fn is_latin(c: char) -> bool {
         || (matches!(c, '\u{C0}'..='\u{24F}' | '\u{1E00}'..='\u{1EFF}') && c.is_alphabetic())
 }
 
-/// Folds look-alikes inside a text that is mostly Latin; `None` if nothing has to be folded. Each character takes the
-/// place of one, so that both texts have the same number of characters.
+/// Folds look-alikes inside a text that is mostly Latin; `None` if nothing has to be folded.
 ///
 /// A word is folded if it mixes Latin letters with look-alikes, or if all its letters look Latin. A single lower-case
 /// Greek letter is left alone, since it stands for itself in formulas, unless the text is full of look-alikes.
-fn fold(text: &str, oddities: &mut Oddities) -> Option<String> {
+fn fold(text: &str, oddities: &mut Oddities) -> Option<Mapped> {
     let (mut latin, mut like, mut foreign) = (0_usize, 0_usize, 0_usize);
     for c in text.chars().filter(|c| c.is_alphabetic()) {
         if c.is_ascii() {
@@ -291,25 +295,30 @@ fn fold(text: &str, oddities: &mut Oddities) -> Option<String> {
         return None;
     }
     let everywhere = like * 50 > latin + like;
-    let mut out = String::with_capacity(text.len());
+    let is_letter = |c: char| c.is_alphabetic() && !is_cjk(c);
+    let mut out = Mapped::new(text.len());
+    // What was written so far of the text.
+    let mut written = 0;
     let mut rest = text;
     while !rest.is_empty() {
-        let word = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+        let word = rest.find(|c| !is_letter(c)).unwrap_or(rest.len());
         let (letters, after) = rest.split_at_checked(word).unwrap_or((rest, ""));
-        let other = after.find(char::is_alphabetic).unwrap_or(after.len());
-        let (between, next) = after.split_at_checked(other).unwrap_or((after, ""));
-        if letters.is_ascii() || !is_disguised(letters, everywhere) {
-            out.push_str(letters);
-        } else {
-            for c in letters.chars() {
-                let folded = if c.is_ascii() { None } else { latin_of(c) };
-                oddities.homoglyphs += u32::from(folded.is_some());
-                out.push(folded.unwrap_or(c));
+        let other = after.find(is_letter).unwrap_or(after.len());
+        let next = after.get(other..).unwrap_or_default();
+        if !letters.is_ascii() && is_disguised(letters, everywhere) {
+            let start = text.len() - rest.len();
+            for (at, c) in letters.char_indices().filter(|(_, c)| !c.is_ascii()) {
+                if let Some(latin) = latin_of(c) {
+                    out.copy(text, written..start + at);
+                    out.put(latin, start + at);
+                    written = start + at + c.len_utf8();
+                    oddities.homoglyphs += 1;
+                }
             }
         }
-        out.push_str(between);
         rest = next;
     }
+    out.copy(text, written..text.len());
     Some(out)
 }
 
@@ -364,8 +373,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes `c`, which stands at `at` for `original`, after the white space before it.
-    fn write(&mut self, c: char, original: char, at: usize) {
+    /// Writes `c`, which is the source's own character at `at` or (if not `same`) stands for it, after the white space
+    /// before it.
+    fn write(&mut self, c: char, same: bool, at: usize) {
         if let (Some((from, paragraph)), Some(before)) = (self.gap.take(), self.previous) {
             if paragraph {
                 self.put('\n', from);
@@ -377,7 +387,7 @@ impl Writer<'_> {
                 }
             }
         }
-        if c == original {
+        if same {
             self.copy(at..at + c.len_utf8());
         } else {
             self.put(c, at);
@@ -404,14 +414,13 @@ impl Writer<'_> {
     }
 }
 
-/// Unifies quotes, dashes, ellipses and white space. `text` gives the offsets, `folded` the characters; `wrapped` if
-/// a single newline is no more than a space.
-fn space(text: &str, folded: &str, wrapped: bool) -> Mapped {
+/// Unifies quotes, dashes, ellipses and white space; `wrapped` if a single newline is no more than a space.
+fn space(text: &str, wrapped: bool) -> Mapped {
     let mut writer = Writer { text, out: Mapped::new(text.len()), gap: None, previous: None, waiting: 0..0 };
     let is_dash = |c: char| matches!(c, '-' | '‐' | '‑' | '‒' | '−' | '–' | '—' | '―' | '⸺');
     let mut newlines = 0;
-    let mut chars = text.char_indices().zip(folded.chars()).peekable();
-    while let Some(((at, original), c)) = chars.next() {
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
         if c.is_whitespace() {
             let newline = matches!(c, '\n' | '\u{85}' | '\u{2028}' | '\u{2029}' | '\x0B' | '\x0C')
                 || (c == '\r' && chars.peek().is_none_or(|(_, next)| *next != '\n'));
@@ -434,7 +443,7 @@ fn space(text: &str, folded: &str, wrapped: bool) -> Mapped {
                 if spaced && writer.gap.is_none() {
                     writer.gap = Some((at, false));
                 }
-                writer.write('-', original, at);
+                writer.write('-', c == '-', at);
                 if spaced {
                     writer.gap = Some((at, false));
                     newlines = 0;
@@ -449,13 +458,13 @@ fn space(text: &str, folded: &str, wrapped: bool) -> Mapped {
                 }
                 for _ in 0..count.min(3) {
                     // Only a single dot stands for its own source.
-                    writer.write('.', if count == 1 { original } else { ' ' }, at);
+                    writer.write('.', count == 1, at);
                 }
                 continue;
             }
             _ => c,
         };
-        writer.write(unified, original, at);
+        writer.write(unified, unified == c, at);
     }
     writer.flush();
     writer.out
