@@ -13,7 +13,8 @@ pub mod text;
 
 pub use error::{Error, Result};
 pub use media::{
-    Document, DocumentKind, Limits, Media, MediaKind, OffsetMap, Pixels, Warning, WarningCode, Waveform,
+    Document, DocumentKind, Limits, Markup, Media, MediaKind, OffsetMap, Pixels, Warning, WarningCode,
+    Waveform,
 };
 
 /// Decodes a file of any supported kind.

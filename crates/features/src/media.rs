@@ -205,8 +205,29 @@ pub struct Document {
     pub encoding: &'static str,
     /// What the text came from.
     pub kind: DocumentKind,
+    /// The markup of the source, counted before it was stripped.
+    pub markup: Markup,
     /// What the decoder noticed.
     pub warnings: Vec<Warning>,
+}
+
+/// Counts of markup in the source of a text. Plain text is counted by the rules of Markdown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Markup {
+    /// Headings.
+    pub headings: u32,
+    /// Items of bulleted lists.
+    pub bullets: u32,
+    /// Items of numbered lists.
+    pub numbered: u32,
+    /// Spans in bold type.
+    pub bold: u32,
+    /// Links, images left out.
+    pub links: u32,
+    /// Fenced or preformatted blocks of code.
+    pub code_blocks: u32,
+    /// Tables.
+    pub tables: u32,
 }
 
 /// Maps byte offsets of a decoded text to byte offsets of its source.
@@ -249,6 +270,28 @@ impl OffsetMap {
         self.anchors.push(anchor);
     }
 
+    /// The map of a text made from a middle text (`self`) that was itself made from a source (`inner`).
+    pub(crate) fn through(&self, inner: &Self) -> Self {
+        let mut out = Self { anchors: Vec::with_capacity(self.anchors.len()), source_len: inner.source_len };
+        for (i, &(text, middle, one_to_one)) in self.anchors.iter().enumerate() {
+            let end = self.anchors.get(i + 1).map_or(u32::MAX, |next| next.0);
+            let k = inner.anchors.partition_point(|a| a.0 <= middle);
+            let copied = k.checked_sub(1).and_then(|k| inner.anchors.get(k)).is_none_or(|a| a.2);
+            out.push(text as usize, inner.source(middle as usize), one_to_one && copied);
+            if !one_to_one {
+                continue;
+            }
+            for &(m, source, copied) in inner.anchors.get(k..).unwrap_or_default() {
+                let at = text.saturating_add(m - middle);
+                if at >= end {
+                    break;
+                }
+                out.push(at as usize, source as usize, copied);
+            }
+        }
+        out
+    }
+
     /// Source offset of a text offset.
     pub fn source(&self, text: usize) -> usize {
         let text = u32::try_from(text).unwrap_or(u32::MAX);
@@ -287,6 +330,22 @@ mod tests {
         assert_eq!((map.source(0), map.source(1), map.source(2)), (0, 4, 5));
         assert_eq!(map.source_range(1..3), 4..6);
         assert_eq!(map.source_range(0..1), 0..1);
+    }
+
+    #[test]
+    fn maps_compose() {
+        // source "xx<b>cd", middle "xxcd" without the tag, text "xYcd" with one letter replaced
+        let mut inner = OffsetMap::new(7);
+        inner.push(0, 0, true);
+        inner.push(2, 5, true);
+        let mut outer = OffsetMap::new(4);
+        outer.push(0, 0, true);
+        outer.push(1, 1, false);
+        outer.push(2, 2, true);
+        let map = outer.through(&inner);
+        assert_eq!([0, 1, 2, 3].map(|at| map.source(at)), [0, 1, 5, 6]);
+        assert_eq!(map.source_range(2..4), 5..7);
+        assert_eq!(OffsetMap::identity(4).through(&inner), inner);
     }
 
     #[test]
