@@ -379,7 +379,21 @@ mod tests {
         for label in Label::ALL {
             assert_eq!(serde_json::to_value(label).unwrap(), label.as_str());
         }
-        for code in [ErrorCode::NotFound, ErrorCode::NotAFile, ErrorCode::UnknownKind, ErrorCode::NotFinite] {
+        for code in [
+            ErrorCode::NotFound,
+            ErrorCode::PermissionDenied,
+            ErrorCode::NotAFile,
+            ErrorCode::Read,
+            ErrorCode::TooLarge,
+            ErrorCode::Empty,
+            ErrorCode::UnknownKind,
+            ErrorCode::Unsupported,
+            ErrorCode::Limit,
+            ErrorCode::Decode,
+            ErrorCode::NotFinite,
+            ErrorCode::Detector,
+            ErrorCode::Internal,
+        ] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }

@@ -12,7 +12,7 @@ use super::{font, scale_limit};
 /// Longer side of the drawn picture in pixels, at most.
 const MAX_SIDE: u32 = 1024;
 /// Shorter side in pixels, at least, so that the scale can be read.
-const MIN_SIDE: u32 = 256;
+const MIN_SIDE: u32 = 320;
 /// Share of the heat colour in the mixture; the rest is the picture's lightness.
 const OPACITY: f64 = 0.6;
 /// Height of the scale below the picture in pixels.

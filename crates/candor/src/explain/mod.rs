@@ -127,7 +127,7 @@ mod tests {
         let map = ScoreMap::Grid { cols: 1, rows: 1, logits: vec![0.0] };
         let artifact = explain(&scan("a.png", Media::Image(pixels), map, vec![0.0])).unwrap();
         let picture = ::image::load_from_memory(&artifact.bytes).unwrap();
-        assert!(picture.width() >= 256 && picture.height() >= 256);
+        assert!(picture.width() >= 320 && picture.height() >= 320);
     }
 
     #[test]
