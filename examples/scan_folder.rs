@@ -1,4 +1,4 @@
-//! Judges every file of a folder in parallel, at a prior of one in ten, and prints JSON Lines.
+//! Judges the images of a folder in parallel, at a prior of one in ten, and prints JSON Lines.
 //!
 //! ```text
 //! cargo run -p candor --example scan_folder -- photos
@@ -13,7 +13,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder: PathBuf = std::env::args_os().nth(1).ok_or("usage: scan_folder FOLDER")?.into();
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(&folder)? {
-        paths.push(entry?.path());
+        let path = entry?.path();
+        if path.is_file() {
+            paths.push(path);
+        }
     }
     paths.sort();
 

@@ -174,6 +174,19 @@ impl Scanner {
         scan
     }
 
+    /// Judges what a reader gives until its end, for instance standard input; `name` as in [`Scanner::scan_bytes`].
+    ///
+    /// Never fails: input that cannot be read gets an error verdict.
+    pub fn scan_reader(&self, name: &str, reader: impl Read) -> Scan {
+        let start = Instant::now();
+        let mut scan = match read_to_limit(reader, 0, self.options.max_file_bytes) {
+            Ok(bytes) => self.scan_bytes(name, &bytes),
+            Err(failure) => self.failure(name, failure.code, failure.message),
+        };
+        scan.verdict.elapsed_ms = elapsed_ms(start);
+        scan
+    }
+
     /// Judges a file in memory; `name` is what the verdict calls it, and its extension is compared with the content.
     ///
     /// Never fails: content that cannot be read gets an error verdict.
@@ -364,16 +377,23 @@ fn read(path: &Path, limit: u64) -> std::result::Result<Vec<u8>, (Failure, Optio
     if !metadata.is_file() {
         return Err(fail(ErrorCode::NotAFile, "this is a pipe, a socket or a device, not a file".to_owned()));
     }
-    let too_large = |len| (Failure { code: ErrorCode::TooLarge, message: too_large(limit) }, Some(len));
     if metadata.len() > limit {
-        return Err(too_large(metadata.len()));
+        let failure = Failure { code: ErrorCode::TooLarge, message: too_large(limit) };
+        return Err((failure, Some(metadata.len())));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-    // The file may have grown since.
-    let mut file = fs::File::open(path).map_err(|e| (io_failure(&e), None))?.take(limit.saturating_add(1));
-    file.read_to_end(&mut bytes).map_err(|e| (io_failure(&e), None))?;
+    // The file may have grown since, so the limit is checked again.
+    fs::File::open(path)
+        .map_err(|e| io_failure(&e))
+        .and_then(|file| read_to_limit(file, metadata.len(), limit))
+        .map_err(|failure| (failure, None))
+}
+
+/// Reads to the end; `expected` bytes are made room for.
+fn read_to_limit(reader: impl Read, expected: u64, limit: u64) -> std::result::Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| io_failure(&e))?;
     if bytes.len() as u64 > limit {
-        return Err(too_large(bytes.len() as u64));
+        return Err(Failure { code: ErrorCode::TooLarge, message: too_large(limit) });
     }
     Ok(bytes)
 }
@@ -728,6 +748,9 @@ mod tests {
         let v = s.scan_path(&file).verdict;
         assert_eq!((v.bytes, v.sha256), (Some(5), None));
         assert_eq!(s.scan_bytes("-", b"12345").verdict.error.unwrap().code, ErrorCode::TooLarge);
+        // How long a stream would have been is not known.
+        let v = s.scan_reader("-", io::repeat(1)).verdict;
+        assert_eq!((v.bytes, v.error.unwrap().code), (None, ErrorCode::TooLarge));
         #[cfg(unix)]
         assert_eq!(code(Path::new("/dev/null")), Some(ErrorCode::NotAFile));
     }

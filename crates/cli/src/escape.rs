@@ -46,7 +46,8 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
 /// formula.
 pub(crate) fn cell(text: &str) -> Cow<'_, str> {
     let escaped = escape(text);
-    if escaped.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+    // A lone dash, the name of standard input, is no formula.
+    if escaped != "-" && escaped.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
         return Cow::Owned(format!("'{escaped}"));
     }
     escaped
@@ -75,6 +76,6 @@ mod tests {
         for formula in ["=cmd|' /C calc'!A0", "+1", "-2", "@SUM(A1)", " =1", "＝1"] {
             assert!(cell(formula).starts_with('\''), "{formula}");
         }
-        assert_eq!(cell("a=b"), "a=b");
+        assert_eq!((cell("a=b").as_ref(), cell("-").as_ref()), ("a=b", "-"));
     }
 }

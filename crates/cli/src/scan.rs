@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,17 +94,7 @@ fn scanner(args: &ScanArgs) -> anyhow::Result<Scanner> {
 fn judge(scanner: &Scanner, input: Input, explain: bool) -> (Verdict, Option<Artifact>) {
     let scan = match input {
         Input::File(path) => scanner.scan_path(&path),
-        Input::Stdin => {
-            // One byte more than allowed is enough for the scanner to refuse.
-            let limit = scanner.options().max_file_bytes.saturating_add(1);
-            let mut bytes = Vec::new();
-            match io::stdin().lock().take(limit).read_to_end(&mut bytes) {
-                Ok(_) => scanner.scan_bytes("-", &bytes),
-                Err(error) => {
-                    scanner.failure("-", ErrorCode::Read, format!("cannot read standard input: {error}"))
-                }
-            }
-        }
+        Input::Stdin => scanner.scan_reader("-", io::stdin().lock()),
         Input::Hidden(path, kind) => {
             let code = match kind {
                 io::ErrorKind::NotFound => ErrorCode::NotFound,
