@@ -1,2 +1,48 @@
 //! The candor command.
-fn main() {}
+
+mod args;
+mod escape;
+mod exit;
+mod order;
+mod output;
+mod progress;
+mod scan;
+mod walk;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use exit::Exit;
+
+// Large tensors and pictures come and go with every file; keeping their memory saves the system calls.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let exit = match args::parse() {
+        Ok(args) => run(&args).unwrap_or_else(|error| report(&error)),
+        Err(exit) => exit,
+    };
+    exit.into()
+}
+
+fn run(args: &Args) -> anyhow::Result<Exit> {
+    match &args.command {
+        Command::Scan(args) => scan::run(args),
+        Command::Schema => {
+            io::stdout().write_all(candor::schema_json().as_bytes())?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Names a failure on standard error, unless it is only that nobody reads the output any more.
+fn report(error: &anyhow::Error) -> Exit {
+    let closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    if error.chain().filter_map(|cause| cause.downcast_ref()).any(closed) {
+        return Exit::Done;
+    }
+    let _ = writeln!(io::stderr(), "candor: {}", escape::escape(&format!("{error:#}")));
+    Exit::Failed
+}

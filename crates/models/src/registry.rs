@@ -42,6 +42,11 @@ impl Registry {
         Ok(Self::default())
     }
 
+    /// A registry of the given models; of several for one kind of media, the first is used.
+    pub fn from_models(models: Vec<Model>) -> Self {
+        Self { models }
+    }
+
     /// The models of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`.
     ///
     /// # Errors

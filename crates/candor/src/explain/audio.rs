@@ -1,0 +1,190 @@
+//! The score of a recording over time, below its waveform.
+
+use std::fmt::{self, Write};
+
+use candor_features::Waveform;
+
+use super::markup::escape;
+use super::{base_name, headline, scale_limit};
+use crate::{Evidence, Verdict};
+
+/// Left and right edges of both panels, in SVG units.
+const X: (f64, f64) = (64.0, 944.0);
+/// Upper and lower edges of the waveform.
+const WAVE: (f64, f64) = (56.0, 146.0);
+/// Upper and lower edges of the score panel.
+const SCORE: (f64, f64) = (170.0, 330.0);
+/// Columns of the waveform's envelope.
+const COLUMNS: usize = 880;
+
+/// An SVG of the recording; `None` when windows and figures do not fit each other.
+pub(super) fn draw(
+    verdict: &Verdict,
+    wave: &Waveform,
+    windows: &[(f64, f64)],
+    evidence: &Evidence,
+) -> Option<String> {
+    if windows.is_empty() || windows.len() != evidence.parts.len() {
+        return None;
+    }
+    let mut svg = String::new();
+    write_svg(&mut svg, verdict, wave, windows, evidence).ok()?;
+    Some(svg)
+}
+
+fn write_svg(
+    svg: &mut String,
+    verdict: &Verdict,
+    wave: &Waveform,
+    windows: &[(f64, f64)],
+    evidence: &Evidence,
+) -> fmt::Result {
+    let limit = scale_limit(&evidence.parts);
+    // The last window may reach beyond a short recording that was padded.
+    let seconds = windows.iter().fold(wave.seconds(), |s, w| s.max(w.1)).max(1e-3);
+    let x = |s: f64| X.0 + (s / seconds).clamp(0.0, 1.0) * (X.1 - X.0);
+    let y = |e: f64| SCORE.1 - f64::midpoint(e / limit, 1.0) * (SCORE.1 - SCORE.0);
+    let name = escape(base_name(&verdict.path));
+
+    writeln!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 380\" font-family=\"sans-serif\" \
+         font-size=\"12\">"
+    )?;
+    writeln!(svg, "<title>{name}</title>")?;
+    writeln!(svg, "<rect width=\"960\" height=\"380\" fill=\"#fff\"/>")?;
+    writeln!(svg, "<text x=\"{}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{name}</text>", X.0)?;
+    writeln!(svg, "<text x=\"{}\" y=\"41\">{}</text>", X.0, escape(&headline(verdict)))?;
+    writeln!(
+        svg,
+        "<path id=\"wave\" d=\"{}\" fill=\"#8a8f98\"/>",
+        envelope(&wave.samples, wave.seconds() / seconds)
+    )?;
+
+    // Grid and labels of the score axis.
+    for step in -2..=2_i32 {
+        let value = f64::from(step) * limit / 2.0;
+        let at = y(value);
+        let stroke = if step == 0 { "#888" } else { "#ddd" };
+        writeln!(svg, "<path d=\"M{:.1} {at:.1}H{:.1}\" stroke=\"{stroke}\"/>", X.0, X.1)?;
+        let text = if step == 0 { "0".to_owned() } else { format!("{value:+.0}") };
+        writeln!(
+            svg,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>",
+            X.0 - 6.0,
+            at + 4.0
+        )?;
+    }
+    let middle = f64::midpoint(SCORE.0, SCORE.1);
+    writeln!(
+        svg,
+        "<text transform=\"translate(18 {middle}) rotate(-90)\" text-anchor=\"middle\">evidence (ln LR)</text>"
+    )?;
+    // Ticks of the time axis.
+    let step = tick(seconds);
+    for i in 0..=(seconds / step + 1e-9) as usize {
+        let (s, decimals) = (i as f64 * step, usize::from(step < 1.0));
+        writeln!(svg, "<path d=\"M{0:.1} {1:.1}v5\" stroke=\"#333\"/>", x(s), SCORE.1)?;
+        writeln!(
+            svg,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{s:.decimals$}</text>",
+            x(s),
+            SCORE.1 + 19.0
+        )?;
+    }
+    writeln!(
+        svg,
+        "<text x=\"{:.1}\" y=\"372\" text-anchor=\"middle\">seconds</text>",
+        f64::midpoint(X.0, X.1)
+    )?;
+
+    if let Some(threshold) = evidence.threshold.filter(|t| t.is_finite() && t.abs() <= limit) {
+        let at = y(threshold);
+        writeln!(
+            svg,
+            "<path d=\"M{:.1} {at:.1}H{:.1}\" stroke=\"#b2182b\" stroke-dasharray=\"6 4\"/>",
+            X.0, X.1
+        )?;
+        writeln!(
+            svg,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#b2182b\">flagged from here (p &lt;= {})</text>",
+            X.1,
+            at - 4.0,
+            verdict.threshold.p
+        )?;
+    }
+    // A window's figure stands at its middle; the ends are drawn out so that the curve covers the recording.
+    let mut curve = String::new();
+    let last = windows.len() - 1;
+    for (i, (&(start, end), &e)) in windows.iter().zip(&evidence.parts).enumerate() {
+        let from = if i == 0 { start } else { f64::midpoint(start, end) };
+        write!(curve, "{}{:.1} {:.1}", if i == 0 { "M" } else { "L" }, x(from), y(e))?;
+        if i == last {
+            write!(curve, "H{:.1}", x(end))?;
+        }
+    }
+    writeln!(svg, "<path d=\"{curve}\" fill=\"none\" stroke=\"#2166ac\" stroke-width=\"2\"/>")?;
+    for (&(start, end), &e) in windows.iter().zip(&evidence.parts) {
+        writeln!(
+            svg,
+            "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"#2166ac\"><title>{start:.2} s to {end:.2} s: \
+             {e:+.2}</title></circle>",
+            x(f64::midpoint(start, end)),
+            y(e)
+        )?;
+    }
+    writeln!(svg, "</svg>")
+}
+
+/// Outline of the lowest and highest sample of each column, over the given share of the width.
+fn envelope(samples: &[f32], share: f64) -> String {
+    let middle = f64::midpoint(WAVE.0, WAVE.1);
+    let half = (WAVE.1 - WAVE.0) / 2.0;
+    let columns = COLUMNS.min(samples.len());
+    let (mut upper, mut lower) = (String::new(), Vec::with_capacity(columns));
+    for i in 0..columns {
+        let column = &samples[i * samples.len() / columns..(i + 1) * samples.len() / columns];
+        let (low, high) = column.iter().fold((0.0_f32, 0.0_f32), |(l, h), &s| (l.min(s), h.max(s)));
+        let x = X.0 + (i as f64 + 0.5) / columns as f64 * (X.1 - X.0) * share;
+        let y = |s: f32| middle - f64::from(s.clamp(-1.0, 1.0)) * half;
+        let _ = write!(upper, "{}{x:.1} {:.1}", if i == 0 { 'M' } else { 'L' }, y(high));
+        lower.push(format!("L{x:.1} {:.1}", y(low)));
+    }
+    lower.reverse();
+    if upper.is_empty() {
+        return format!("M{} {middle}", X.0);
+    }
+    format!("{upper}{}Z", lower.concat())
+}
+
+/// Distance of time ticks in seconds: 1, 2 or 5 times a power of ten, at most twelve of them.
+fn tick(seconds: f64) -> f64 {
+    let mut step = 0.1;
+    for factor in [2.0, 2.5, 2.0].into_iter().cycle() {
+        if seconds / step <= 12.0 {
+            break;
+        }
+        step *= factor;
+    }
+    step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        for (seconds, expected) in
+            [(1.0, 0.1), (2.0, 0.2), (5.0, 0.5), (12.0, 1.0), (60.0, 5.0), (600.0, 50.0)]
+        {
+            assert!((tick(seconds) - expected).abs() < 1e-9, "{seconds}: {}", tick(seconds));
+        }
+    }
+
+    #[test]
+    fn an_empty_recording_has_an_outline() {
+        assert!(envelope(&[], 1.0).starts_with('M'));
+        assert!(envelope(&[0.5; 3], 1.0).ends_with('Z'));
+    }
+}

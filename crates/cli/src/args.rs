@@ -1,0 +1,251 @@
+//! The command line.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use candor::{FLAG_P, MediaKind, Registry};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::exit::Exit;
+
+const EXAMPLES: &str = "\
+Examples:
+  candor scan photo.jpg                        one file, with the reasons
+  candor scan --explain out/ photo.jpg         and a heat map of where the score comes from
+  candor scan -f jsonl folder/ > out.jsonl     a folder and all below it, one JSON object a line
+  curl -s https://example.org/a.png | candor scan -
+  candor scan --fpr 0.001 --fail-on suspected uploads/   a gate: at most 1 false alarm in 1000
+
+Exit status:
+  0    done
+  1    the program failed
+  2    the command line is wrong
+  3    done, but at least one file could not be judged
+  4    done, and something was found that --fail-on names
+  130  stopped by Ctrl-C; what was finished has been written";
+
+const SCAN_DETAILS: &str = "\
+Labels:
+  ai-generated   the file itself says so: a valid declaration or a decoded watermark
+  suspected      the score passes the flagging threshold (--threshold)
+  inconclusive   too little evidence either way, or the file is too small or too short
+  no-sign        nothing was found, which does not prove that the file is genuine
+  error          the file could not be judged; the reason is given
+
+Results go to standard output in the order of the arguments, those of a folder sorted by name; \
+progress, notes and a summary go to standard error.
+
+Folders are read whole: hidden and ignored files too, but links to folders are not followed.
+
+In text and CSV, control and direction characters of names are escaped; in every format, bytes of a \
+name that are not UTF-8 are written \\xNN.";
+
+/// Detects AI-generated images, audio and text
+///
+/// Candor judges whether an image, a recording or a text was made by generative AI, how sure that is, and why. It
+/// works offline; the models are part of the program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "candor",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_long_help = EXAMPLES,
+    after_help = "`candor --help` shows examples and exit codes; `candor scan --help` explains the labels."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Judge files and folders
+    Scan(ScanArgs),
+    /// Print the JSON Schema of a result
+    Schema,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = format!("{SCAN_DETAILS}\n\n{EXAMPLES}"))]
+pub(crate) struct ScanArgs {
+    /// Files and folders; `-` is standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// How results are written
+    #[arg(short, long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+
+    /// Write heat maps (PNG), timelines (SVG) and marked texts (HTML) to this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) explain: Option<PathBuf>,
+
+    /// Probability that a file is machine-made before it was looked at
+    ///
+    /// Between 0 and 1, both excluded. It moves the reported probability, never the label.
+    #[arg(long, default_value_t = 0.5, value_parser = probability, value_name = "P")]
+    pub(crate) prior: f64,
+
+    /// Share of false alarms to accept: files with a p-value up to this are suspected
+    ///
+    /// Between 0 and 1, both excluded. The p-value is the share of genuine calibration files that score at least as
+    /// high.
+    #[arg(long, visible_alias = "fpr", default_value_t = FLAG_P, value_parser = probability, value_name = "P")]
+    pub(crate) threshold: f64,
+
+    /// Judge only this kind of media; other files are skipped and counted
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) only: Option<Kind>,
+
+    /// Use the models of this folder in place of the built-in ones
+    #[arg(long, env = "CANDOR_WEIGHTS", hide_env_values = true, value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Files to work on at the same time [default: number of processors]
+    ///
+    /// Results are the same whatever the number.
+    #[arg(short, long, value_parser = jobs, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// No progress bar and no summary
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Exit with status 4 when a file gets this label or a stronger one
+    #[arg(long, value_enum, value_name = "LABEL")]
+    pub(crate) fail_on: Option<FailOn>,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For reading
+    Text,
+    /// One JSON array
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// One row a file, for spreadsheets
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Image,
+    Audio,
+    Text,
+}
+
+impl From<Kind> for MediaKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Image => Self::Image,
+            Kind::Audio => Self::Audio,
+            Kind::Text => Self::Text,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// `suspected` or `ai-generated`
+    Suspected,
+    /// `inconclusive`, `suspected` or `ai-generated`
+    Inconclusive,
+}
+
+/// Reads the command line; on `--help`, `--version` and mistakes, prints and says how to exit.
+pub(crate) fn parse() -> Result<Args, Exit> {
+    Args::try_parse().map_err(|error| {
+        if error.kind() == ErrorKind::DisplayVersion {
+            return match version() {
+                // A closed pipe is no failure.
+                Ok(version) => {
+                    let _ = std::io::stdout().write_all(version.as_bytes());
+                    Exit::Done
+                }
+                Err(error) => {
+                    let _ = writeln!(std::io::stderr(), "candor: {error}");
+                    Exit::Failed
+                }
+            };
+        }
+        let error = if lacks_path(&error) { missing_path() } else { error };
+        let _ = error.print();
+        if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    })
+}
+
+/// Whether this is `candor scan` with nothing to scan.
+fn lacks_path(error: &clap::Error) -> bool {
+    matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::Strings(missing)) if missing == &["<PATH>..."]
+    )
+}
+
+fn missing_path() -> clap::Error {
+    let mut command = Args::command();
+    command.build();
+    let message = "name at least one file or folder, or - for standard input\n\n  \
+                   candor scan photo.jpg\n  \
+                   candor scan --format jsonl folder/\n  \
+                   candor scan - < photo.jpg";
+    match command.find_subcommand_mut("scan") {
+        Some(scan) => scan.error(ErrorKind::MissingRequiredArgument, message),
+        None => command.error(ErrorKind::MissingRequiredArgument, message),
+    }
+}
+
+/// The program's version and the identity of its models, one a line.
+fn version() -> candor::Result<String> {
+    let mut text = format!("candor {}\n", env!("CARGO_PKG_VERSION"));
+    let registry = Registry::embedded()?;
+    for model in registry.models() {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "model {} sha256:{}", model.id.id, model.id.sha256);
+    }
+    if registry.models().is_empty() {
+        text.push_str("no models built in\n");
+    }
+    Ok(text)
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if p > 0.0 && p < 1.0 => Ok(p),
+        _ => Err("must be a number between 0 and 1, both excluded, for instance 0.01".to_owned()),
+    }
+}
+
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(n) if n.get() <= 1024 => Ok(n),
+        _ => Err("must be a whole number from 1 to 1024".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_outside_their_range_are_refused() {
+        for text in ["0", "1", "-0.1", "1.5", "nan", "inf", "", "x"] {
+            assert!(probability(text).is_err(), "{text}");
+        }
+        assert_eq!(probability("0.01").map(|p| (p * 100.0) as u32), Ok(1));
+        for text in ["0", "-1", "1025", "two", ""] {
+            assert!(jobs(text).is_err(), "{text}");
+        }
+    }
+}
