@@ -65,8 +65,45 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Judge files and folders
     Scan(ScanArgs),
+    /// Train a detector
+    Train(TrainArgs),
     /// Print the JSON Schema of a result
     Schema,
+}
+
+const TRAIN_DETAILS: &str = "\
+A manifest is a CSV file with a header (or JSON Lines, .jsonl or .jsonl.zst) with the columns
+  path       of the file, relative to the manifest; or `text` with the text itself
+  label      real, bonafide or human; ai, fake or spoof
+  group      source or generator: sampling and intervals go by it
+  generator  or `system`, for the model card (optional)
+  split      train or dev; other rows are left out
+
+Writes <name>.safetensors, <name>.toml, <name>.md (the model card) and <name>.log.csv beside the configuration. The same
+configuration, data and version give the same bytes, whatever the number of threads. Ctrl-C writes a checkpoint; the
+same command continues from it.
+
+Example:
+  candor train --config weights/image/residual.train.toml --data photos/train.csv";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = TRAIN_DETAILS)]
+pub(crate) struct TrainArgs {
+    /// Training configuration, `<name>.train.toml`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// Manifests of labelled items
+    #[arg(long, value_name = "MANIFEST", required = true, num_args = 1..)]
+    pub(crate) data: Vec<PathBuf>,
+
+    /// Folder for checkpoints [default: runs/<name>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+
+    /// Threads [default: number of processors]
+    #[arg(short, long, value_parser = jobs, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, ClapArgs)]

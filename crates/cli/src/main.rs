@@ -7,6 +7,7 @@ mod order;
 mod output;
 mod progress;
 mod scan;
+mod train;
 mod walk;
 
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Scan(args) => scan::run(args),
+        Command::Train(args) => train::run(args),
         Command::Schema => {
             io::stdout().write_all(candor::schema_json().as_bytes())?;
             Ok(Exit::Done)

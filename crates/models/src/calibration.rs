@@ -46,7 +46,7 @@ impl Calibration {
         let mean = rows().map(|(s, _, w)| w * s).sum::<f64>();
         let sd = rows().map(|(s, _, w)| w * (s - mean).powi(2)).sum::<f64>().sqrt().max(1e-9);
         let (mut a, mut b) = (1.0_f64, 0.0_f64);
-        let ridge = 1e-3;
+        let ridge = 1e-4;
         for _ in 0..100 {
             let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (ridge * a, 0.0, ridge, 0.0, 0.0);
             for (s, y, w) in rows() {

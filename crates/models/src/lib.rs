@@ -1,11 +1,33 @@
 //! candle networks, their kernels, training and calibration.
 
+mod audio;
 mod calibration;
 mod detector;
 mod error;
+mod image;
+pub mod kernels;
+pub mod metrics;
+mod model_file;
+pub mod net;
+mod optimizer;
+mod probe;
 mod registry;
+mod text;
+pub mod train;
 
 pub use calibration::{Calibration, FLAG_P, WEAK_P, posterior};
 pub use detector::{Abstention, AbstentionCode, Detection, Detector, Fact, ScoreMap};
 pub use error::{Error, Result};
+pub use model_file::{Architecture, ModelFile};
+pub use optimizer::OptimizerConfig;
+pub use probe::{Facts, Probe};
 pub use registry::{Model, ModelId, Registry};
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}

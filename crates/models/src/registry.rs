@@ -5,8 +5,9 @@ use std::path::Path;
 use candor_features::MediaKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::{Calibration, Detector, Result};
+use crate::{Calibration, Detector, Error, ModelFile, Result, hex};
 
 /// Identity of a model, as printed in every verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,11 +28,31 @@ pub struct Model {
     pub calibration: Calibration,
 }
 
+impl Model {
+    /// A model from its description and its weight file.
+    ///
+    /// # Errors
+    /// When the description is wrong, or the weights are not those that it describes.
+    pub fn new(name: &str, description: &str, weights: &[u8]) -> Result<Self> {
+        let file = ModelFile::from_toml(name, description)?;
+        let sha256 = hex(&Sha256::digest(weights));
+        if sha256 != file.sha256 {
+            let reason = format!("the weights have SHA-256 {sha256}, the description says {}", file.sha256);
+            return Err(Error::model(file.id, reason));
+        }
+        let detector = file.architecture.build(weights)?;
+        Ok(Self { id: ModelId { id: file.id, sha256 }, detector, calibration: file.calibration })
+    }
+}
+
 /// At most one model for each kind of media.
 #[derive(Default)]
 pub struct Registry {
     models: Vec<Model>,
 }
+
+/// Name, description and weights of every model that is compiled in.
+const EMBEDDED: [(&str, &str, &[u8]); 0] = [];
 
 impl Registry {
     /// The models that were compiled into this program.
@@ -39,20 +60,48 @@ impl Registry {
     /// # Errors
     /// When an embedded file is damaged, which the tests rule out.
     pub fn embedded() -> Result<Self> {
-        Ok(Self::default())
+        let models =
+            EMBEDDED.iter().map(|(name, description, weights)| Model::new(name, description, weights));
+        Ok(Self::from_models(models.collect::<Result<_>>()?))
     }
 
-    /// A registry of the given models; of several for one kind of media, the first is used.
-    pub fn from_models(models: Vec<Model>) -> Self {
-        Self { models }
-    }
-
-    /// The models of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`.
+    /// The models of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`. Of several
+    /// models for one kind of media the first by name is taken.
     ///
     /// # Errors
     /// Names the file that is missing, damaged or does not fit its description.
-    pub fn from_dir(_dir: &Path) -> Result<Self> {
-        Ok(Self::default())
+    pub fn from_dir(dir: &Path) -> Result<Self> {
+        let mut models = Vec::new();
+        for media in ["image", "audio", "text"] {
+            let folder = dir.join(media);
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::io(folder, e)),
+            };
+            let mut weights: Vec<_> = entries
+                .filter_map(|e| e.ok().map(|e| e.path()))
+                .filter(|p| p.extension().is_some_and(|x| x == "safetensors"))
+                .collect();
+            weights.sort();
+            if let Some(path) = weights.first() {
+                let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+                let description = path.with_extension("toml");
+                let text = std::fs::read_to_string(&description).map_err(|e| Error::io(&description, e))?;
+                models.push(Model::new(&description.to_string_lossy(), &text, &bytes)?);
+            }
+        }
+        if models.is_empty() {
+            return Err(Error::config(dir, "no <media>/<name>.safetensors in this folder"));
+        }
+        Ok(Self::from_models(models))
+    }
+
+    /// These models, in the order image, audio, text; the first of each kind is used.
+    pub fn from_models(mut models: Vec<Model>) -> Self {
+        models.sort_by_key(|m| m.detector.kind());
+        models.dedup_by_key(|m| m.detector.kind());
+        Self { models }
     }
 
     /// The model for a kind of media.

@@ -415,7 +415,7 @@ fn mp3(samples: &[f32], kbps: u32) -> Result<Vec<f32>> {
         return Err(failed(format!("ffmpeg ended with {status}")));
     }
     let limits = Limits { max_seconds: samples.len() as f64 / RATE + 1.0, ..Limits::default() };
-    let mut out = decode(&encoded, AudioFormat::Other, &limits)?.samples;
+    let mut out = decode(&encoded, AudioFormat::Mp3, &limits)?.samples;
     out.drain(..MP3_DELAY.min(out.len()));
     out.resize(samples.len(), 0.0);
     Ok(out)

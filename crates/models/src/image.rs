@@ -1,0 +1,144 @@
+//! Detection of generated pictures.
+
+use candle_core::{Device, Tensor};
+use candor_features::{
+    Media, MediaKind, Pixels,
+    image::{
+        Planes, image_stats,
+        launder::{crop, resize_to_longest},
+        npr::npr,
+        residual::median_residual,
+        wavelet::hh_undecimated,
+    },
+};
+
+use crate::{
+    Abstention, AbstentionCode, Detection, Detector, Error, Fact, Result, ScoreMap,
+    net::{Mode, Params, ResidualNet, ResidualNetConfig},
+};
+
+/// Input planes of the network: median residual (3), neighbouring-pixel residual (3), undecimated HH band of the
+/// luma (1).
+pub const PLANES: usize = 7;
+
+/// Least side in pixels for an answer.
+const LEAST_SIDE: usize = 96;
+/// Longest side that is analysed in one piece.
+const VIEW: usize = 1024;
+/// Standard deviation of the luma, in grey levels, below which a picture has no content.
+const LEAST_CONTRAST: f64 = 2.0;
+
+/// The network's input for a picture, `[PLANES, height, width]`. Content is removed by three residuals, so that the
+/// network sees how pixels relate to their neighbours and little of what they show.
+pub(crate) fn planes(pixels: &Pixels) -> Vec<f32> {
+    let rgb = Planes::from_pixels(pixels);
+    let mut out = median_residual(&rgb).data;
+    // Residuals of values in [0, 1] have a spread of a few hundredths; the scale brings all planes near unit variance.
+    out.iter_mut().for_each(|v| *v *= 4.0);
+    out.extend(npr(&rgb).data.iter().map(|v| v * 16.0));
+    out.extend(hh_undecimated(&rgb.luma()).data.iter().map(|v| v * 16.0));
+    out
+}
+
+/// A [`ResidualNet`] with its input and its way of reading a whole picture.
+pub(crate) struct ResidualDetector {
+    net: ResidualNet,
+}
+
+impl ResidualDetector {
+    pub(crate) fn new(params: &mut Params, config: &ResidualNetConfig) -> Result<Self> {
+        Ok(Self { net: ResidualNet::new(params, config)? })
+    }
+
+    /// Logit map of a picture: `(columns, rows, logits)`.
+    fn map(&self, pixels: &Pixels) -> Result<(usize, usize, Vec<f32>)> {
+        let shape = (1, PLANES, pixels.height, pixels.width);
+        let x = Tensor::from_vec(planes(pixels), shape, &Device::Cpu)?;
+        let y = self.net.forward(&x, Mode::Eval)?;
+        let (_, _, rows, cols) = y.dims4()?;
+        Ok((cols, rows, y.flatten_all()?.to_vec1()?))
+    }
+}
+
+impl Detector for ResidualDetector {
+    fn kind(&self) -> MediaKind {
+        MediaKind::Image
+    }
+
+    /// A picture of at most 1024 pixels is read in one piece. A larger one is read twice, scaled down to 1024 for the
+    /// whole and in the native centre, and the two logits are averaged: scaling loses the finest traces, the centre
+    /// misses the rest. The map is that of the whole.
+    fn detect(&self, media: &Media) -> Result<Detection> {
+        let Media::Image(pixels) = media else { return Err(Error::WrongKind("an image detector".into())) };
+        let large = pixels.width.max(pixels.height) > VIEW;
+        let small = if large { resize_to_longest(pixels, VIEW) } else { pixels.clone() };
+        let (cols, rows, logits) = self.map(&small)?;
+        let mut logit = mean(&logits);
+        if large {
+            let (w, h) = (pixels.width.min(VIEW), pixels.height.min(VIEW));
+            let (x, y) = ((pixels.width - w) / 2, (pixels.height - h) / 2);
+            let centre = crop(pixels, x, y, w, h);
+            logit = f64::midpoint(logit, mean(&self.map(&centre)?.2));
+        }
+        if !logit.is_finite() {
+            return Err(Error::NotFinite("image".into()));
+        }
+        let stats = image_stats(pixels);
+        let facts = stats.named().into_iter().map(|(name, value)| Fact {
+            name: name.into(),
+            value,
+            unit: String::new(),
+        });
+        Ok(Detection {
+            logit,
+            spread: block_spread(cols, rows, &logits),
+            abstain: abstain(pixels),
+            map: ScoreMap::Grid { cols, rows, logits },
+            facts: facts.collect(),
+        })
+    }
+}
+
+fn mean(x: &[f32]) -> f64 {
+    x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len().max(1) as f64
+}
+
+/// Standard deviation between the means of a 4x4 division of the map.
+fn block_spread(cols: usize, rows: usize, logits: &[f32]) -> f64 {
+    let (nx, ny) = (cols.min(4), rows.min(4));
+    let mut means = Vec::new();
+    for by in 0..ny {
+        for bx in 0..nx {
+            let lines = logits.chunks(cols).take((by + 1) * rows / ny).skip(by * rows / ny);
+            let cells: Vec<f32> =
+                lines.flat_map(|l| &l[bx * cols / nx..(bx + 1) * cols / nx]).copied().collect();
+            means.push(mean(&cells));
+        }
+    }
+    let centre = means.iter().sum::<f64>() / means.len().max(1) as f64;
+    (means.iter().map(|m| (m - centre).powi(2)).sum::<f64>() / means.len().max(1) as f64).sqrt()
+}
+
+fn abstain(pixels: &Pixels) -> Option<Abstention> {
+    let (w, h) = (pixels.width, pixels.height);
+    if w.min(h) < LEAST_SIDE {
+        return Some(Abstention {
+            code: AbstentionCode::TooSmall,
+            message: format!("{w}x{h} pixels; at least {LEAST_SIDE} on the shorter side are needed"),
+        });
+    }
+    // Every seventh pixel is enough for a spread.
+    let luma = pixels
+        .rgb
+        .chunks_exact(3)
+        .step_by(7)
+        .map(|p| 0.299 * f64::from(p[0]) + 0.587 * f64::from(p[1]) + 0.114 * f64::from(p[2]));
+    let (n, sum, square) = luma.fold((0.0, 0.0, 0.0), |(n, s, q), v| (n + 1.0, s + v, q + v * v));
+    let sd = (square / n - (sum / n) * (sum / n)).max(0.0).sqrt();
+    (sd < LEAST_CONTRAST).then(|| Abstention {
+        code: AbstentionCode::NoContent,
+        message: format!(
+            "nearly uniform: the brightness varies by {sd:.1} grey levels, {LEAST_CONTRAST} are needed"
+        ),
+    })
+}

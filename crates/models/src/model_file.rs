@@ -1,0 +1,110 @@
+//! The description beside a weight file.
+
+use candor_features::{audio::LfccConfig, text::TextConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Calibration, Detector, Error, Result,
+    audio::LfccDetector,
+    image::ResidualDetector,
+    net::{LfccNetConfig, NgramNetConfig, Params, ResidualNetConfig},
+    text::{NgramDetector, Standard},
+    train::Figures,
+};
+
+/// What a weight file is a network of, with everything that its input depends on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+#[allow(private_interfaces, reason = "the variants are read from files, not built by users")]
+pub enum Architecture {
+    /// Images: residual micro-network.
+    ResidualNet {
+        /// Shape of the network.
+        network: ResidualNetConfig,
+    },
+    /// Audio: cepstral network.
+    LfccNet {
+        /// Shape of the network.
+        network: LfccNetConfig,
+        /// Front end.
+        lfcc: LfccConfig,
+    },
+    /// Text: n-grams and style.
+    NgramNet {
+        /// Shape of the network.
+        network: NgramNetConfig,
+        /// N-grams and their hash.
+        features: TextConfig,
+        /// Mean and spread of the style features.
+        standard: Standard,
+    },
+}
+
+impl Architecture {
+    /// Builds the detector around a weight file.
+    ///
+    /// # Errors
+    /// When the file does not fit.
+    pub fn build(&self, weights: &[u8]) -> Result<Box<dyn Detector>> {
+        let mut params = Params::new(0);
+        Ok(match self {
+            Self::ResidualNet { network } => {
+                if network.planes != crate::image::PLANES {
+                    return Err(Error::model("image", format!("{} input planes", network.planes)));
+                }
+                let detector = ResidualDetector::new(&mut params, network)?;
+                params.load_safetensors(weights)?;
+                Box::new(detector)
+            }
+            Self::LfccNet { network, lfcc } => {
+                let detector = LfccDetector::new(&mut params, network, lfcc)?;
+                params.load_safetensors(weights)?;
+                Box::new(detector)
+            }
+            Self::NgramNet { network, features, standard } => {
+                let detector = NgramDetector::new(&mut params, network, *features, standard.clone())?;
+                params.load_safetensors(weights)?;
+                Box::new(detector.ready()?)
+            }
+        })
+    }
+}
+
+/// `<name>.toml` beside `<name>.safetensors`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// `<media>/<name>`.
+    pub id: String,
+    /// What the model is, in a sentence or two.
+    pub summary: String,
+    /// SPDX expression.
+    pub licence: String,
+    /// Seed of the training.
+    pub seed: u64,
+    /// SHA-256 over the training and development items.
+    pub data_digest: String,
+    /// SHA-256 of the weight file.
+    pub sha256: String,
+    /// Network and input.
+    pub architecture: Architecture,
+    /// Likelihood ratio and p-value.
+    pub calibration: Calibration,
+    /// What was measured on the development items.
+    pub figures: Figures,
+}
+
+impl ModelFile {
+    /// Reads a description.
+    ///
+    /// # Errors
+    /// Names the key that is wrong.
+    pub fn from_toml(name: &str, text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|e| Error::model(name, e.to_string()))
+    }
+
+    /// Writes a description.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::model(&self.id, e.to_string()))
+    }
+}

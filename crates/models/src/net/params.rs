@@ -1,0 +1,222 @@
+//! Named variables with reproducible initial values.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::{Init, VarMap};
+use half::f16;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+/// How a variable starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Start {
+    /// One value everywhere.
+    Constant(f32),
+    /// Normal values with variance `2 / fan_in` (He et al. 2015), fan-in from all but the first dimension.
+    He,
+}
+
+/// Named variables of one network, over candle-nn's [`VarMap`].
+///
+/// candle's generator on the CPU takes no seed, so the starting values are drawn here: from the seed and the variable's
+/// name, so that they do not depend on the order of construction.
+#[derive(Clone)]
+pub struct Params {
+    map: VarMap,
+    seed: u64,
+}
+
+impl std::fmt::Debug for Params {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Params").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+impl Params {
+    /// No variables yet.
+    pub fn new(seed: u64) -> Self {
+        Self { map: VarMap::new(), seed }
+    }
+
+    /// A variable, made if it is not there.
+    pub(crate) fn get(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
+        let fresh = !self.vars().contains_key(name);
+        let tensor = self.map.get(shape, name, Init::Const(0.0), DType::F32, &Device::Cpu)?;
+        if fresh {
+            let n = shape.iter().product();
+            let values = match start {
+                Start::Constant(v) => vec![v; n],
+                Start::He => {
+                    let fan_in: usize = shape.iter().skip(1).product();
+                    normal(n, (2.0 / fan_in.max(1) as f32).sqrt(), self.seed, name)
+                }
+            };
+            self.set(name, values)?;
+        }
+        Ok(tensor)
+    }
+
+    /// All variables in the order of their names.
+    pub fn vars(&self) -> BTreeMap<String, Var> {
+        let data = self.map.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        data.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// Variables that the optimiser may move: everything but running statistics.
+    pub fn trainable(&self) -> BTreeMap<String, Var> {
+        self.vars().into_iter().filter(|(name, _)| !name.contains(".running_")).collect()
+    }
+
+    /// Number of trainable values.
+    pub fn count(&self) -> usize {
+        self.trainable().values().map(|v| v.elem_count()).sum()
+    }
+
+    /// Replaces the values of one variable.
+    pub(crate) fn set(&mut self, name: &str, values: Vec<f32>) -> Result<()> {
+        let vars = self.vars();
+        let var = vars.get(name).ok_or_else(|| Error::model(name, "no such variable"))?;
+        var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?)?;
+        Ok(())
+    }
+
+    /// Values of every variable.
+    pub fn snapshot(&self) -> Result<BTreeMap<String, Vec<f32>>> {
+        self.vars().into_iter().map(|(k, v)| Ok((k, v.flatten_all()?.to_vec1()?))).collect()
+    }
+
+    /// Sets every variable from a snapshot.
+    ///
+    /// # Errors
+    /// When a variable is missing or has another size.
+    pub fn restore(&mut self, snapshot: &BTreeMap<String, Vec<f32>>) -> Result<()> {
+        for (name, var) in self.vars() {
+            let values = snapshot.get(&name).ok_or_else(|| Error::model(&name, "missing"))?;
+            var.set(&Tensor::from_vec(values.clone(), var.shape(), &Device::Cpu)?)?;
+        }
+        Ok(())
+    }
+
+    /// A safetensors file of all variables in f16.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>> {
+        let mut data: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        for (name, var) in self.vars() {
+            let values = var.flatten_all()?.to_vec1::<f32>()?;
+            let bytes = values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+            data.insert(name, (var.dims().to_vec(), bytes));
+        }
+        let views = data
+            .iter()
+            .map(|(name, (shape, bytes))| {
+                let view =
+                    safetensors::tensor::TensorView::new(safetensors::Dtype::F16, shape.clone(), bytes)
+                        .map_err(|e| Error::model(name, e.to_string()))?;
+                Ok((name, view))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        safetensors::serialize(views, None).map_err(|e| Error::model("weights", e.to_string()))
+    }
+
+    /// Sets every variable from a safetensors file in f16 or f32.
+    ///
+    /// # Errors
+    /// When the file is damaged, or a variable is missing, has another shape or a value that is not finite.
+    pub fn load_safetensors(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = safetensors::SafeTensors::deserialize(bytes)
+            .map_err(|e| Error::model("weights", e.to_string()))?;
+        for (name, var) in self.vars() {
+            let view = file.tensor(&name).map_err(|e| Error::model(&name, e.to_string()))?;
+            if view.shape() != var.dims() {
+                let reason = format!("shape {:?} in the file, {:?} in the network", view.shape(), var.dims());
+                return Err(Error::model(name, reason));
+            }
+            let values: Vec<f32> = match view.dtype() {
+                safetensors::Dtype::F16 => {
+                    view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+                }
+                safetensors::Dtype::F32 => {
+                    let floats = view.data().chunks_exact(4);
+                    floats.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+                }
+                other => return Err(Error::model(name, format!("{other:?} is neither f16 nor f32"))),
+            };
+            if values.iter().any(|v| !v.is_finite()) {
+                return Err(Error::model(name, "holds a value that is not finite"));
+            }
+            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?)?;
+        }
+        Ok(())
+    }
+
+    /// Rounds every variable to f16, as the weight file does, so that what is measured is what is shipped.
+    pub fn round_to_f16(&mut self) -> Result<()> {
+        let rounded: BTreeMap<String, Vec<f32>> = self
+            .snapshot()?
+            .into_iter()
+            .map(|(k, v)| (k, v.iter().map(|&x| f16::from_f32(x).to_f32()).collect()))
+            .collect();
+        self.restore(&rounded)
+    }
+}
+
+/// Normal values from the seed and a name (Box and Muller 1958).
+fn normal(n: usize, sd: f32, seed: u64, name: &str) -> Vec<f32> {
+    let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name).finalize();
+    let mut key = [0u8; 32];
+    key.copy_from_slice(&digest);
+    let mut rng = ChaCha8Rng::from_seed(key);
+    let mut out = Vec::with_capacity(n + 1);
+    while out.len() < n {
+        let u: f64 = 1.0 - rng.random::<f64>();
+        let v: f64 = rng.random();
+        let r = (-2.0 * u.ln()).sqrt();
+        let a = 2.0 * std::f64::consts::PI * v;
+        out.push((r * a.cos()) as f32 * sd);
+        out.push((r * a.sin()) as f32 * sd);
+    }
+    out.truncate(n);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starting_values_depend_on_seed_and_name_only() {
+        let mut a = Params::new(1);
+        a.get("x.weight", &[64, 32], Start::He).unwrap();
+        a.get("y.weight", &[8], Start::Constant(1.0)).unwrap();
+        let mut b = Params::new(1);
+        b.get("y.weight", &[8], Start::Constant(1.0)).unwrap();
+        b.get("x.weight", &[64, 32], Start::He).unwrap();
+        assert_eq!(a.snapshot().unwrap(), b.snapshot().unwrap());
+        let x = &a.snapshot().unwrap()["x.weight"];
+        let var = x.iter().map(|v| v * v).sum::<f32>() / x.len() as f32;
+        assert!((var - 2.0 / 32.0).abs() < 0.01, "{var}");
+        let mut c = Params::new(2);
+        c.get("x.weight", &[64, 32], Start::He).unwrap();
+        assert_ne!(&c.snapshot().unwrap()["x.weight"], x);
+    }
+
+    #[test]
+    fn a_file_comes_back_and_a_wrong_one_is_refused() {
+        let mut a = Params::new(1);
+        a.get("x.weight", &[4, 3], Start::He).unwrap();
+        a.round_to_f16().unwrap();
+        let file = a.to_safetensors().unwrap();
+        assert_eq!(file, a.to_safetensors().unwrap());
+        let mut b = Params::new(9);
+        b.get("x.weight", &[4, 3], Start::He).unwrap();
+        b.load_safetensors(&file).unwrap();
+        assert_eq!(a.snapshot().unwrap(), b.snapshot().unwrap());
+        let mut c = Params::new(9);
+        c.get("x.weight", &[3, 4], Start::He).unwrap();
+        assert!(c.load_safetensors(&file).unwrap_err().to_string().contains("shape"));
+        assert!(b.load_safetensors(&file[..file.len() - 1]).is_err());
+    }
+}

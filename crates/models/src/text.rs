@@ -1,0 +1,178 @@
+//! Detection of machine-written text.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use candor_features::{
+    Media, MediaKind,
+    text::{Language, STYLE_FORMAT, STYLE_LEN, STYLE_NAMES, TextConfig, TextFeatures, features, spans},
+};
+
+use crate::{
+    Abstention, AbstentionCode, Detection, Detector, Error, Fact, Result, ScoreMap,
+    kernels::SparseRows,
+    net::{NgramNet, NgramNetConfig, Params},
+};
+
+/// Least words (an ideograph counts as one) for an answer.
+const LEAST_WORDS: usize = 60;
+/// Least ideographs for an answer.
+const LEAST_IDEOGRAPHS: usize = 100;
+/// Standardised style features are clipped here: a single odd text must not outweigh everything.
+const CLIP: f32 = 3.0;
+
+/// The style features that the network reads: all but those of the markup, which tell a chat window from an essay
+/// better than a machine from a person.
+pub(crate) fn style_inputs() -> Vec<usize> {
+    (0..STYLE_LEN).filter(|i| !STYLE_FORMAT.contains(i)).collect()
+}
+
+/// An [`NgramNet`] with its features.
+pub(crate) struct NgramDetector {
+    net: NgramNet,
+    weights: Vec<f32>,
+    features: TextConfig,
+    standard: Standard,
+}
+
+/// Mean and standard deviation of the style features over the training texts.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Standard {
+    /// Means.
+    pub(crate) mean: Vec<f32>,
+    /// Standard deviations, positive.
+    pub(crate) sd: Vec<f32>,
+}
+
+impl Standard {
+    /// From rows of raw features.
+    pub(crate) fn fit(rows: &[Vec<f32>]) -> Self {
+        let n = rows.len().max(1) as f64;
+        let d = rows.first().map_or(0, Vec::len);
+        let mean: Vec<f64> = (0..d).map(|j| rows.iter().map(|r| f64::from(r[j])).sum::<f64>() / n).collect();
+        let sd = (0..d).map(|j| {
+            let var = rows.iter().map(|r| (f64::from(r[j]) - mean[j]).powi(2)).sum::<f64>() / n;
+            var.sqrt().max(1e-6) as f32
+        });
+        Self { sd: sd.collect(), mean: mean.iter().map(|&m| m as f32).collect() }
+    }
+
+    /// Standardised and clipped.
+    pub(crate) fn apply(&self, row: &[f32]) -> Vec<f32> {
+        let scaled = row.iter().zip(&self.mean).zip(&self.sd).map(|((v, m), s)| (v - m) / s);
+        scaled.map(|v| v.clamp(-CLIP, CLIP)).collect()
+    }
+}
+
+/// Raw style inputs of one text.
+pub(crate) fn raw_style(features: &TextFeatures) -> Vec<f32> {
+    style_inputs().into_iter().map(|i| features.style[i]).collect()
+}
+
+impl NgramDetector {
+    pub(crate) fn new(
+        params: &mut Params,
+        config: &NgramNetConfig,
+        features: TextConfig,
+        standard: Standard,
+    ) -> Result<Self> {
+        let style = style_inputs().len();
+        if standard.mean.len() != style || standard.sd.len() != style || config.style != style {
+            return Err(Error::model("text", format!("this version has {style} style features")));
+        }
+        Ok(Self { net: NgramNet::new(params, config)?, weights: Vec::new(), features, standard })
+    }
+
+    /// Takes the loaded weights for the shares of sentences; call it after the parameters were set.
+    pub(crate) fn ready(mut self) -> Result<Self> {
+        self.weights = self.net.weights()?;
+        Ok(self)
+    }
+
+    /// For each sentence the logit that the whole text would have if all of its n-grams weighed like the sentence's: the
+    /// sentence's exact share of the n-gram logit, divided by its share of the words.
+    fn sentence_logits(&self, f: &TextFeatures, style: f64) -> Vec<f32> {
+        let words = f.words.max(1) as f64;
+        let sentences = f.segmentation.sentences.iter().enumerate();
+        sentences
+            .map(|(i, range)| {
+                let hits = spans(&f.normalised.text, &f.segmentation, i..i + 1, &self.features.ngrams);
+                let share: f64 = hits
+                    .iter()
+                    .filter_map(|bucket| {
+                        let at = f.bag.index.binary_search(bucket).ok()?;
+                        let weight = f64::from(*self.weights.get(*bucket as usize)?);
+                        Some(weight * f64::from(f.bag.value[at]) / f64::from(f.bag.count[at].max(1)))
+                    })
+                    .sum();
+                let own = f.segmentation.words_in(range).len().max(1) as f64;
+                (share * words / own + style) as f32
+            })
+            .collect()
+    }
+}
+
+impl Detector for NgramDetector {
+    fn kind(&self) -> MediaKind {
+        MediaKind::Text
+    }
+
+    fn detect(&self, media: &Media) -> Result<Detection> {
+        let Media::Text(document) = media else { return Err(Error::WrongKind("a text detector".into())) };
+        let f = features(document, &self.features);
+        let rows = Arc::new(SparseRows::from_rows([(&f.bag.index[..], &f.bag.value[..])]));
+        let grams = f64::from(self.net.grams(&rows)?.to_vec1::<f32>()?[0]);
+        let style = self.standard.apply(&raw_style(&f));
+        let style = Tensor::from_vec(style, (1, style_inputs().len()), &Device::Cpu)?;
+        let style = match self.net.style(&style)? {
+            Some(y) => f64::from(y.to_vec1::<f32>()?[0]),
+            None => 0.0,
+        };
+        let logit = grams + style;
+        if !logit.is_finite() {
+            return Err(Error::NotFinite("text".into()));
+        }
+        let logits = self.sentence_logits(&f, style);
+        let n = logits.len().max(1) as f64;
+        let centre = logits.iter().map(|&l| f64::from(l)).sum::<f64>() / n;
+        let spread = (logits.iter().map(|&l| (f64::from(l) - centre).powi(2)).sum::<f64>() / n).sqrt();
+        let mut facts = vec![
+            Fact { name: "ngram_logit".into(), value: grams, unit: String::new() },
+            Fact { name: "style_logit".into(), value: style, unit: String::new() },
+            Fact { name: "words".into(), value: f.words as f64, unit: String::new() },
+        ];
+        facts.extend(STYLE_NAMES.iter().zip(f.style).map(|(name, v)| Fact {
+            name: (*name).into(),
+            value: f64::from(v),
+            unit: String::new(),
+        }));
+        Ok(Detection {
+            logit,
+            spread,
+            abstain: abstain(&f),
+            map: ScoreMap::Sentences { ranges: f.document_sentences(), logits },
+            facts,
+        })
+    }
+}
+
+fn abstain(f: &TextFeatures) -> Option<Abstention> {
+    if !f.language.covered() {
+        return Some(Abstention {
+            code: AbstentionCode::LanguageNotCovered,
+            message:
+                "the text is neither English nor Chinese, the languages that this detector was trained on"
+                    .into(),
+        });
+    }
+    let (least, unit) = if f.language == Language::Chinese {
+        (LEAST_IDEOGRAPHS, "characters")
+    } else {
+        (LEAST_WORDS, "words")
+    };
+    (f.words < least).then(|| Abstention {
+        code: AbstentionCode::TooShort,
+        message: format!("{} {unit}; at least {least} are needed", f.words),
+    })
+}

@@ -1,0 +1,171 @@
+//! What a training configuration says.
+
+use std::path::Path;
+
+use candor_features::{
+    MediaKind,
+    audio::{AudioLaundering, LfccConfig},
+    image::launder::ImageLaundering,
+    text::{TextConfig, TextLaundering},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, OptimizerConfig, Result,
+    net::{LfccNetConfig, NgramNetConfig, ResidualNetConfig},
+};
+
+/// A training configuration, as read from `weights/<media>/<name>.train.toml`. Unknown keys are errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// `<media>/<name>`, for instance `image/residual`.
+    pub id: String,
+    /// One paragraph for the model card.
+    pub summary: String,
+    /// Licence of the weights, as an SPDX expression.
+    pub licence: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Steps and intervals.
+    pub schedule: Schedule,
+    /// How items are drawn.
+    pub sampling: Sampling,
+    /// Optimiser.
+    pub optimizer: OptimizerConfig,
+    /// For a detector of images; exactly one of `image`, `audio` and `text` is given.
+    pub image: Option<ImageTask>,
+    /// For a detector of audio.
+    pub audio: Option<AudioTask>,
+    /// For a detector of text.
+    pub text: Option<TextTask>,
+}
+
+/// Steps and intervals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Steps in all.
+    pub steps: u64,
+    /// Items in a batch; even, half of each class.
+    pub batch: usize,
+    /// Steps between two looks at the development items.
+    pub evaluate_every: u64,
+    /// Steps between two checkpoints.
+    pub checkpoint_every: u64,
+}
+
+/// How items are drawn: the classes in turn, a group with probability proportional to `size ^ group_power`, an item of
+/// the group evenly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// 0 draws every group alike, 1 every item alike.
+    pub group_power: f64,
+    /// Groups that are left out of training and development, with the reason in a comment.
+    #[serde(default)]
+    pub exclude_groups: Vec<String>,
+    /// Targets are moved this far from 0 and 1.
+    pub label_smoothing: f32,
+}
+
+/// Image part of a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageTask {
+    /// Shape of the network.
+    pub network: ResidualNetConfig,
+    /// Side of a training crop in pixels.
+    pub crop: usize,
+    /// Longest side of the region that is kept of each picture, at native resolution.
+    pub region: usize,
+    /// The laundering of both classes.
+    pub laundering: ImageLaundering,
+}
+
+/// Audio part of a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AudioTask {
+    /// Shape of the network.
+    pub network: LfccNetConfig,
+    /// Front end.
+    pub lfcc: LfccConfig,
+    /// Most seconds that are kept of each recording.
+    pub keep_seconds: f64,
+    /// The laundering of both classes.
+    pub laundering: AudioLaundering,
+    /// How often a clip stays as it is.
+    pub clean_probability: f64,
+}
+
+/// Text part of a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextTask {
+    /// Shape of the network; `style` must be the number of style features that are used.
+    pub network: NgramNetConfig,
+    /// N-grams and their hash.
+    pub features: TextConfig,
+    /// The laundering of both classes.
+    pub laundering: TextLaundering,
+    /// How often a text stays as it is.
+    pub clean_probability: f64,
+    /// Words that a training text is cut to, drawn evenly in the logarithm from this range.
+    pub words: [usize; 2],
+    /// How often a text is cut at all.
+    pub cut_probability: f64,
+    /// Share of the n-grams of a text that are dropped in a step.
+    pub dropout: f64,
+}
+
+impl TrainConfig {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// Names the file and the key.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let config: Self = toml::from_str(&text).map_err(|e| Error::config(path, e.to_string()))?;
+        config.check().map_err(|reason| Error::config(path, reason))?;
+        Ok(config)
+    }
+
+    /// Kind of media that the detector reads.
+    pub fn kind(&self) -> MediaKind {
+        if self.image.is_some() {
+            MediaKind::Image
+        } else if self.audio.is_some() {
+            MediaKind::Audio
+        } else {
+            MediaKind::Text
+        }
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let tasks = [self.image.is_some(), self.audio.is_some(), self.text.is_some()];
+        if tasks.iter().filter(|&&t| t).count() != 1 {
+            return Err("give exactly one of [image], [audio] and [text]".into());
+        }
+        let media = self.id.split_once('/').map(|(media, name)| (media, !name.is_empty()));
+        if media != Some((&self.kind().to_string(), true)) {
+            return Err(format!("id: \"{}\" must be \"{}/<name>\"", self.id, self.kind()));
+        }
+        let s = &self.schedule;
+        if s.steps == 0 || s.batch < 2 || s.batch % 2 != 0 || s.evaluate_every == 0 || s.checkpoint_every == 0
+        {
+            return Err("schedule: counts must be positive and the batch even".into());
+        }
+        if let Some(image) = &self.image
+            && (image.network.planes != crate::image::PLANES || image.crop < 32 || image.region < image.crop)
+        {
+            return Err(format!("image: {} planes, crop >= 32, region >= crop", crate::image::PLANES));
+        }
+        if let Some(text) = &self.text
+            && (text.network.buckets() != text.features.ngrams.buckets() || text.words[0] > text.words[1])
+        {
+            return Err("text: the network's bits must equal those of features.ngrams, words ascend".into());
+        }
+        Ok(())
+    }
+}

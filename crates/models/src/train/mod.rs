@@ -1,0 +1,309 @@
+//! Training: the same configuration, data and seed give the same weights, bit for bit.
+
+mod audio;
+mod checkpoint;
+mod config;
+mod image;
+pub mod manifest;
+mod report;
+mod sampler;
+mod text;
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use candle_core::Tensor;
+use sha2::{Digest, Sha256};
+
+pub use config::{AudioTask, ImageTask, Sampling, Schedule, TextTask, TrainConfig};
+pub use report::{Figures, Row};
+
+use crate::{
+    Detector, Error, Result, hex,
+    metrics::{self, Scored},
+    model_file::{Architecture, ModelFile},
+    net::Params,
+    optimizer::AdamW,
+    probe::Facts,
+};
+use manifest::Item;
+use sampler::Sampler;
+
+/// What a training does on its way, for a progress display.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Something about the data or the state, in one line.
+    Note(String),
+    /// A step was made.
+    Step {
+        /// Steps made.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+        /// Mean loss since the last event.
+        loss: f64,
+        /// Items a second since the start of this run.
+        rate: f64,
+    },
+    /// The development items were scored.
+    Dev {
+        /// Steps made.
+        step: u64,
+        /// AUROC on the quick development set.
+        auroc: f64,
+        /// EER on the quick development set.
+        eer: f64,
+    },
+}
+
+/// What the finished training is measured on.
+pub(crate) struct Measured {
+    /// Name of the condition, `clean` first.
+    pub(crate) condition: String,
+    /// Scores of the development items on which the detector did not abstain.
+    pub(crate) scores: Vec<Scored>,
+    /// Development items on which it abstained.
+    pub(crate) abstained: usize,
+}
+
+/// Facts of the items beside their content, for the leak test.
+pub(crate) struct Leak {
+    /// What the facts are.
+    pub(crate) name: &'static str,
+    /// Facts of training items.
+    pub(crate) train: Vec<Facts>,
+    /// Facts of development items.
+    pub(crate) dev: Vec<Facts>,
+}
+
+/// One kind of media, seen from the training loop.
+pub(crate) trait Task: Sync {
+    /// A prepared batch.
+    type Batch: Send + Sync;
+    /// The labelled items.
+    fn items(&self) -> &[Item];
+    /// The variables.
+    fn params(&self) -> &Params;
+    /// Prepares the items of a batch, each with a generator of its own.
+    fn prepare(&self, picks: Vec<(usize, rand_chacha::ChaCha8Rng)>) -> Result<Self::Batch>;
+    /// Loss of a batch in training mode, a scalar.
+    fn loss(&self, batch: &Self::Batch) -> Result<Tensor>;
+    /// Moves running statistics after a step.
+    fn after_step(&self) -> Result<()>;
+    /// Scores of a quick, fixed set of development items.
+    fn quick_dev(&self) -> Result<Vec<Scored>>;
+    /// The detector's description for the model file.
+    fn architecture(&self) -> Architecture;
+    /// Scores every development item through the finished detector, under each condition.
+    fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>>;
+    /// Facts for the leak test.
+    fn leaks(&self) -> Result<Vec<Leak>>;
+}
+
+/// Trains what the configuration says and writes `<name>.safetensors`, `<name>.toml`, `<name>.md` and
+/// `<name>.log.csv` beside it.
+///
+/// A checkpoint in `run_dir` is continued; `stop` set from outside ends the training after a checkpoint.
+///
+/// # Errors
+/// Names the file and the reason; [`Error::Stopped`] when `stop` was set.
+pub fn train(
+    config_path: &Path,
+    data: &[PathBuf],
+    run_dir: &Path,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<PathBuf> {
+    let config = TrainConfig::read(config_path)?;
+    std::fs::create_dir_all(run_dir).map_err(|e| Error::io(run_dir, e))?;
+    let items = manifest::read(data, &config.sampling.exclude_groups)?;
+    for (split, [genuine, fabricated]) in manifest::summary(&items) {
+        progress(Event::Note(format!("{split}: {genuine} genuine and {fabricated} machine-made items")));
+    }
+    let digest = manifest::digest(&items)?;
+    progress(Event::Note(format!("data digest {digest}")));
+    let loading = "decoding the items".to_owned();
+    if config.image.is_some() {
+        progress(Event::Note(loading));
+        let task = image::Images::new(&config, items, progress)?;
+        run(&config, config_path, &digest, &task, run_dir, stop, progress)
+    } else if config.audio.is_some() {
+        progress(Event::Note(loading));
+        let task = audio::Recordings::new(&config, items, progress)?;
+        run(&config, config_path, &digest, &task, run_dir, stop, progress)
+    } else {
+        let task = text::Texts::new(&config, items, progress)?;
+        run(&config, config_path, &digest, &task, run_dir, stop, progress)
+    }
+}
+
+fn run<T: Task>(
+    config: &TrainConfig,
+    config_path: &Path,
+    data_digest: &str,
+    task: &T,
+    run_dir: &Path,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<PathBuf> {
+    let schedule = &config.schedule;
+    let mut params = task.params().clone();
+    let mut optimizer = AdamW::new(config.optimizer.clone());
+    let resolved = toml::to_string(config).map_err(|e| Error::config(config_path, e.to_string()))?;
+    let identity = hex(&Sha256::new().chain_update(&resolved).chain_update(data_digest).finalize());
+    let checkpoint = run_dir.join("checkpoint.safetensors");
+    let log_path = run_dir.join("log.csv");
+    let mut log = String::from("step,loss,gradient_norm,dev_auroc,dev_eer\n");
+    if checkpoint::load(&checkpoint, &identity, &mut params, &mut optimizer)? {
+        // Lines after the checkpoint belong to steps that are made again.
+        let old = std::fs::read_to_string(&log_path).map_err(|e| Error::io(&log_path, e))?;
+        log = old
+            .lines()
+            .filter(|l| {
+                l.split(',').next().and_then(|s| s.parse().ok()).is_none_or(|s: u64| s <= optimizer.step)
+            })
+            .fold(String::new(), |all, line| all + line + "\n");
+        progress(Event::Note(format!("continued at step {}", optimizer.step)));
+    }
+    progress(Event::Note(format!("{} trainable values", params.count())));
+    let sampler = Sampler::new(task.items(), &config.sampling, config.seed);
+    let draw = |step: u64| {
+        let picks = (0..schedule.batch).map(|slot| {
+            let mut rng = sampler.rng(step, slot);
+            (sampler.draw(slot, &mut rng), rng)
+        });
+        task.prepare(picks.collect())
+    };
+    let vars = params.trainable();
+    let start = Instant::now();
+    let first = optimizer.step;
+    let (mut losses, mut norms) = (Vec::new(), Vec::new());
+    let mut next = (first < schedule.steps).then(|| draw(first)).transpose()?;
+    while optimizer.step < schedule.steps {
+        let step = optimizer.step;
+        let batch = match next.take() {
+            Some(batch) => batch,
+            None => draw(step)?,
+        };
+        // The next batch is prepared while this one is learned from.
+        let (prepared, learned) = rayon::join(
+            || (step + 1 < schedule.steps).then(|| draw(step + 1)).transpose(),
+            || {
+                let loss = task.loss(&batch)?;
+                let value = f64::from(loss.to_scalar::<f32>()?);
+                if !value.is_finite() {
+                    return Err(Error::NotFinite(config.id.clone()));
+                }
+                let norm = optimizer.apply(&vars, &loss.backward()?, schedule.steps)?;
+                task.after_step()?;
+                Ok((value, norm))
+            },
+        );
+        next = prepared?;
+        let (loss, norm) = learned?;
+        losses.push(loss);
+        norms.push(norm);
+        let done = optimizer.step;
+        if done % 10 == 0 {
+            let recent = &losses[losses.len().saturating_sub(10)..];
+            progress(Event::Step {
+                step: done,
+                steps: schedule.steps,
+                loss: recent.iter().sum::<f64>() / recent.len() as f64,
+                rate: (done - first) as f64 * schedule.batch as f64 / start.elapsed().as_secs_f64(),
+            });
+        }
+        if done % schedule.evaluate_every == 0 || done == schedule.steps {
+            let scores = task.quick_dev()?;
+            let all: Vec<&Scored> = scores.iter().collect();
+            let (auroc, eer) = (metrics::auroc(&all).unwrap_or(0.5), metrics::eer(&all).unwrap_or(0.5));
+            let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len().max(1) as f64;
+            let _ = writeln!(log, "{done},{:.5},{:.4},{auroc:.4},{eer:.4}", mean(&losses), mean(&norms));
+            (losses, norms) = (Vec::new(), Vec::new());
+            std::fs::write(&log_path, &log).map_err(|e| Error::io(&log_path, e))?;
+            progress(Event::Dev { step: done, auroc, eer });
+        }
+        let stopped = stop.load(Ordering::Relaxed);
+        if stopped || done % schedule.checkpoint_every == 0 || done == schedule.steps {
+            checkpoint::save(&checkpoint, &identity, &params, &optimizer)?;
+            std::fs::write(&log_path, &log).map_err(|e| Error::io(&log_path, e))?;
+            if stopped && done < schedule.steps {
+                return Err(Error::Stopped(checkpoint));
+            }
+        }
+    }
+    settle(task, &mut params, &optimizer, &draw, schedule)?;
+    let weights = params.to_safetensors()?;
+    progress(Event::Note("scoring the development items".into()));
+    finish(config, config_path, data_digest, task, &weights, &log, progress)
+}
+
+/// Steps whose batches renew the running statistics under the averaged weights.
+const SETTLING: u64 = 200;
+
+/// Puts the averaged weights in place and lets the running statistics follow them.
+fn settle<T: Task>(
+    task: &T,
+    params: &mut Params,
+    optimizer: &AdamW,
+    draw: &(impl Fn(u64) -> Result<T::Batch> + Sync),
+    schedule: &Schedule,
+) -> Result<()> {
+    for (name, slot) in &optimizer.slots {
+        params.set(name, slot.average.clone())?;
+    }
+    if params.vars().len() > params.trainable().len() {
+        for step in schedule.steps..schedule.steps + SETTLING {
+            task.loss(&draw(step)?)?;
+            task.after_step()?;
+        }
+    }
+    params.round_to_f16()
+}
+
+fn finish<T: Task>(
+    config: &TrainConfig,
+    config_path: &Path,
+    data_digest: &str,
+    task: &T,
+    weights: &[u8],
+    log: &str,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<PathBuf> {
+    let architecture = task.architecture();
+    let detector = architecture.build(weights)?;
+    let measured = task.measure(detector.as_ref())?;
+    let leaks = task.leaks()?;
+    let (figures, calibration) = report::figures(&measured, &leaks, task.items(), config.seed)
+        .ok_or_else(|| Error::model(&config.id, "too few development items to calibrate"))?;
+    let file = ModelFile {
+        id: config.id.clone(),
+        summary: config.summary.clone(),
+        licence: config.licence.clone(),
+        seed: config.seed,
+        data_digest: data_digest.to_owned(),
+        sha256: hex(&Sha256::digest(weights)),
+        architecture,
+        calibration,
+        figures,
+    };
+    let name = config.id.rsplit('/').next().unwrap_or(&config.id);
+    let dir = config_path.parent().unwrap_or(Path::new("."));
+    let write = |suffix: &str, bytes: &[u8]| {
+        let path = dir.join(format!("{name}.{suffix}"));
+        std::fs::write(&path, bytes).map_err(|e| Error::io(&path, e))?;
+        Ok::<_, Error>(path)
+    };
+    write("safetensors", weights)?;
+    write("log.csv", log.as_bytes())?;
+    write("md", report::card(&file, config, task.items()).as_bytes())?;
+    let path = write("toml", file.to_toml()?.as_bytes())?;
+    for row in &file.figures.overall {
+        progress(Event::Note(format!("{}: {} = {}", row.slice, row.metric, row.estimate)));
+    }
+    Ok(path)
+}

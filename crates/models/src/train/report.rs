@@ -1,0 +1,274 @@
+//! Figures on the development items, calibration, and the model card.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Leak, Measured, TrainConfig, manifest};
+use crate::{
+    Calibration, FLAG_P,
+    calibration::posterior,
+    metrics::{self, Estimate, Scored},
+    model_file::ModelFile,
+    probe::Probe,
+};
+
+/// One measured figure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// What it was measured on: a condition, or `condition / group`.
+    pub slice: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// The figure with its 95 % interval.
+    pub estimate: Estimate,
+    /// Genuine and machine-made items behind it.
+    pub items: [usize; 2],
+}
+
+/// Everything that was measured. Figures that need a calibration come from folds: the items that they are measured on
+/// took no part in fitting it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figures {
+    /// Per condition.
+    pub overall: Vec<Row>,
+    /// Per generator and genuine source.
+    #[serde(default)]
+    pub groups: Vec<Row>,
+    /// Logistic regressions on facts beside the content.
+    #[serde(default)]
+    pub leaks: Vec<Row>,
+}
+
+const FOLDS: usize = 5;
+
+/// Assigns each unit to a fold by a hash of the seed and its name.
+fn fold(seed: u64, unit: &str) -> usize {
+    let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(unit).finalize();
+    digest[0] as usize % FOLDS
+}
+
+/// `(llr, p)` of every item from a calibration that was fitted on the other folds.
+fn out_of_fold(seed: u64, measured: &[Measured], by_group: bool) -> Option<Vec<Vec<(f64, f64)>>> {
+    let unit =
+        |i: usize, s: &Scored| if by_group { fold(seed, &s.group) } else { fold(seed, &i.to_string()) };
+    let fits = (0..FOLDS)
+        .map(|f| {
+            let rest = |fabricated: bool| -> Vec<f64> {
+                let all = measured.iter().flat_map(|m| m.scores.iter().enumerate());
+                all.filter(|(i, s)| s.fabricated == fabricated && unit(*i, s) != f)
+                    .map(|(_, s)| s.score)
+                    .collect()
+            };
+            Calibration::fit(&rest(false), &rest(true))
+        })
+        .collect::<Option<Vec<_>>>()?;
+    let apply = |(i, s): (usize, &Scored)| {
+        let c = &fits[unit(i, s)];
+        (c.llr(s.score), c.p_value(s.score))
+    };
+    Some(measured.iter().map(|m| m.scores.iter().enumerate().map(apply).collect()).collect())
+}
+
+/// Measures and calibrates; `None` when a class has no development items. The calibration pools all conditions.
+pub(crate) fn figures(
+    measured: &[Measured],
+    leaks: &[Leak],
+    items: &[manifest::Item],
+    seed: u64,
+) -> Option<(Figures, Calibration)> {
+    let pooled = |fabricated: bool| -> Vec<f64> {
+        let all = measured.iter().flat_map(|m| &m.scores);
+        all.filter(|s| s.fabricated == fabricated).map(|s| s.score).collect()
+    };
+    let calibration = Calibration::fit(&pooled(false), &pooled(true))?;
+    let by_item = out_of_fold(seed, measured, false)?;
+    let by_group = out_of_fold(seed, measured, true)?;
+    let dev = items.iter().filter(|i| i.dev).count();
+    let mut figures = Figures::default();
+    for ((m, by_item), by_group) in measured.iter().zip(&by_item).zip(&by_group) {
+        figures.overall.extend(condition_rows(m, by_item, by_group, dev, seed));
+        figures.groups.extend(group_rows(m, by_item, seed));
+    }
+    for leak in leaks {
+        let scored = Probe::fit(&leak.train)?.score(&leak.dev);
+        let counts = counts(&scored);
+        for (metric, f) in [("AUROC", metrics::auroc as fn(&[&Scored]) -> Option<f64>), ("EER", metrics::eer)]
+        {
+            let estimate = metrics::bootstrap(&scored, 1000, seed, f)?;
+            figures.leaks.push(Row {
+                slice: leak.name.into(),
+                metric: metric.into(),
+                estimate,
+                items: counts,
+            });
+        }
+    }
+    Some((figures, calibration))
+}
+
+fn counts(scores: &[Scored]) -> [usize; 2] {
+    let fabricated = scores.iter().filter(|s| s.fabricated).count();
+    [scores.len() - fabricated, fabricated]
+}
+
+fn condition_rows(
+    m: &Measured,
+    by_item: &[(f64, f64)],
+    by_group: &[(f64, f64)],
+    dev: usize,
+    seed: u64,
+) -> Vec<Row> {
+    let items = counts(&m.scores);
+    let row =
+        |metric: &str, estimate| Row { slice: m.condition.clone(), metric: metric.into(), estimate, items };
+    let mut rows = Vec::new();
+    type Metric = fn(&[&Scored]) -> Option<f64>;
+    let tpr5: Metric = |s| metrics::tpr_at_fpr(s, 0.05);
+    let tpr1: Metric = |s| metrics::tpr_at_fpr(s, 0.01);
+    for (name, f) in [
+        ("AUROC", metrics::auroc as Metric),
+        ("EER", metrics::eer),
+        ("TPR at 5 % FPR", tpr5),
+        ("TPR at 1 % FPR", tpr1),
+    ] {
+        if let Some(e) = metrics::bootstrap(&m.scores, 1000, seed, f) {
+            rows.push(row(name, e));
+        }
+    }
+    // The score slot carries the out-of-fold probability.
+    let probable: Vec<Scored> = m
+        .scores
+        .iter()
+        .zip(by_item)
+        .map(|(s, (llr, _))| Scored { score: posterior(*llr, 0.5), ..s.clone() })
+        .collect();
+    let ece =
+        |s: &[&Scored]| metrics::ece(&s.iter().map(|s| (s.score, s.fabricated)).collect::<Vec<_>>(), 10);
+    if let Some(e) = metrics::bootstrap(&probable, 1000, seed, ece) {
+        rows.push(row("ECE, 10 bins, out of fold", e));
+    }
+    for (name, fabricated, folded) in [
+        ("genuine flagged, out of fold", false, by_item),
+        ("genuine flagged, folds by source", false, by_group),
+        ("machine-made flagged, out of fold", true, by_item),
+    ] {
+        let mine = m.scores.iter().zip(folded).filter(|(s, _)| s.fabricated == fabricated);
+        let flags: Vec<bool> = mine.map(|(_, (_, p))| *p <= FLAG_P).collect();
+        if let Some(e) = metrics::wilson(flags.iter().filter(|&&f| f).count(), flags.len()) {
+            rows.push(row(name, e));
+        }
+    }
+    if let Some(e) = metrics::wilson(m.abstained, dev) {
+        rows.push(row("abstained", e));
+    }
+    rows
+}
+
+fn group_rows(m: &Measured, by_item: &[(f64, f64)], seed: u64) -> Vec<Row> {
+    let groups: BTreeSet<(bool, &str)> = m.scores.iter().map(|s| (s.fabricated, s.group.as_str())).collect();
+    let groups: Vec<_> = groups.into_iter().collect();
+    groups
+        .into_par_iter()
+        .filter_map(|(fabricated, group)| {
+            let of_group = |s: &Scored| s.fabricated == fabricated && s.group == group;
+            let slice = format!("{} / {group}", m.condition);
+            if fabricated {
+                let sample = m.scores.iter().filter(|s| !s.fabricated || of_group(s)).cloned();
+                let sample: Vec<Scored> = sample.collect();
+                let estimate = metrics::bootstrap(&sample, 200, seed, metrics::auroc)?;
+                Some(Row { slice, metric: "AUROC".into(), estimate, items: counts(&sample) })
+            } else {
+                let mine = m.scores.iter().zip(by_item).filter(|(s, _)| of_group(s));
+                let flags: Vec<bool> = mine.map(|(_, (_, p))| *p <= FLAG_P).collect();
+                let estimate = metrics::wilson(flags.iter().filter(|&&f| f).count(), flags.len())?;
+                Some(Row { slice, metric: "flagged".into(), estimate, items: [flags.len(), 0] })
+            }
+        })
+        .collect()
+}
+
+/// The model card.
+pub(crate) fn card(file: &ModelFile, config: &TrainConfig, items: &[manifest::Item]) -> String {
+    let mut out = String::new();
+    let name = file.id.rsplit('/').next().unwrap_or(&file.id);
+    let _ = write!(
+        out,
+        "# {}\n\n{}\n\n| | |\n| --- | --- |\n| licence | {} |\n| weights | SHA-256 `{}` |\n| data | digest `{}` |\n| \
+         seed | {} |\n| made by | `candor train --config weights/{}.train.toml --data MANIFEST…` |\n",
+        file.id, file.summary, file.licence, file.sha256, file.data_digest, file.seed, file.id
+    );
+    let summary = manifest::summary(items);
+    let count = |split: &str, class: usize| summary.get(split).map_or(0, |c| c[class]);
+    let _ = write!(
+        out,
+        "| training | {} genuine, {} machine-made, {} steps of {} |\n| development | {} genuine, {} machine-made |\n\n",
+        count("train", 0),
+        count("train", 1),
+        config.schedule.steps,
+        config.schedule.batch,
+        count("dev", 0),
+        count("dev", 1),
+    );
+    out.push_str(
+        "## Measured on the development items\n\nNone of them took part in training. Intervals are 95 %: bootstrap over \
+         sources for ranking metrics and ECE, Wilson for shares. Figures marked \"out of fold\" come from calibrations \
+         fitted on other items; \"folds by source\" means on other sources.\n\n",
+    );
+    table(&mut out, &file.figures.overall);
+    out.push_str(
+        "\n## What facts beside the content tell\n\nA logistic regression on such facts alone, fitted on the training \
+         items, measured on the development items. 0.5 AUROC is chance.\n\n",
+    );
+    table(&mut out, &file.figures.leaks);
+    out.push_str(
+        "\n## Per source\n\nAUROC of each generator against all genuine items; share flagged of each genuine source.\n\n",
+    );
+    table(&mut out, &file.figures.groups);
+    let mut generators: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for item in items.iter().filter(|i| i.fabricated) {
+        generators.entry(&item.generator).or_default()[usize::from(item.dev)] += 1;
+    }
+    let _ = write!(
+        out,
+        "\n## Generators in the data\n\n| generator | training | development |\n| --- | --- | --- |\n"
+    );
+    for (generator, [train, dev]) in generators {
+        let _ = writeln!(out, "| {} | {train} | {dev} |", generator.replace('|', "/"));
+    }
+    let _ = write!(
+        out,
+        "\n## Use\n\nFor a first look and for sorting; a flag is evidence to weigh, never proof. The detector was not \
+         measured on generators, cameras, microphones or writers beyond those above, and its error rates there will be \
+         worse. `no-sign` does not mean authentic. The learning curve is `{name}.log.csv`.\n"
+    );
+    out
+}
+
+fn table(out: &mut String, rows: &[Row]) {
+    let _ = writeln!(
+        out,
+        "| slice | metric | value | 95 % | genuine | machine-made |\n| --- | --- | --- | --- | --- | --- |"
+    );
+    for row in rows {
+        let e = row.estimate;
+        let _ = writeln!(
+            out,
+            "| {} | {} | {:.3} | {:.3} to {:.3} | {} | {} |",
+            row.slice.replace('|', "/"),
+            row.metric,
+            e.value,
+            e.low,
+            e.high,
+            row.items[0],
+            row.items[1]
+        );
+    }
+}
