@@ -52,7 +52,7 @@ pub struct AudioStats {
     pub group_delay_deviation: f64,
     /// Geometric over arithmetic mean of the power from 100 Hz to 7 kHz, averaged over the loud frames, 0 to 1.
     pub spectral_flatness: f64,
-    /// Share of the frames that hold speech or something like it (see [`activity`]).
+    /// Share of the frames that hold speech or something like it (see [`activity()`]).
     pub speech_share: f64,
 }
 
