@@ -14,7 +14,7 @@ use proptest::{
 
 /// A 440 Hz tone of 0.5 s as the encoders of ffmpeg 5.1 make it:
 /// `ffmpeg -f lavfi -i sine=frequency=440:sample_rate=44100:duration=0.5 -flags:a +bitexact -c:a CODEC -ar RATE FILE`
-const FIXTURES: [(&str, &str, &[u8]); 14] = [
+const FIXTURES: [(&str, &str, &[u8]); 15] = [
     ("mp3/mp3", "mp3", include_bytes!("fixtures/tone.mp3")),
     ("mp2/mp2", "mp2", include_bytes!("fixtures/tone.mp2")),
     ("flac/flac", "flac", include_bytes!("fixtures/tone.flac")),
@@ -26,6 +26,7 @@ const FIXTURES: [(&str, &str, &[u8]); 14] = [
     ("aac/aac", "adts", include_bytes!("fixtures/tone.aac")),
     ("matroska/vorbis", "webm", include_bytes!("fixtures/tone.webm")),
     ("matroska/opus", "webm opus", include_bytes!("fixtures/tone-opus.webm")),
+    ("isomp4/opus", "mp4 opus", include_bytes!("fixtures/tone-opus.mp4")),
     ("wav/adpcm_ima_wav", "adpcm", include_bytes!("fixtures/tone-adpcm.wav")),
     ("aiff/pcm_s8", "aiff", include_bytes!("fixtures/tone.aiff")),
     ("caf/alac", "caf", include_bytes!("fixtures/tone.caf")),

@@ -178,7 +178,9 @@ impl Codec {
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(params, &AudioDecoderOptions::default())
             .map_err(|e| match e {
-                Fault::Unsupported(_) => Error::Unsupported { format: "this audio codec", remedy: CONVERT },
+                Fault::Unsupported(_) => {
+                    Error::Unsupported { format: "this audio codec or channel layout", remedy: CONVERT }
+                }
                 other => fail(&other.to_string()),
             })?;
         Ok(Self::Other(decoder))

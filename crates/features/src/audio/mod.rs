@@ -1,6 +1,6 @@
 //! Audio: decoding to 16 kHz mono, spectral features, measured statistics and the laundering law.
 //!
-//! Everything after [`decode`] works on plain `&[f32]` at [`Waveform::RATE`](crate::Waveform::RATE).
+//! Everything after [`decode()`] works on plain `&[f32]` at [`Waveform::RATE`](crate::Waveform::RATE).
 
 mod decode;
 mod equalise;

@@ -26,7 +26,11 @@ impl OpusTrack {
     /// [`Error::Unsupported`] for more than two channels, [`Error::Decode`] if the decoder refuses.
     pub(super) fn new(params: &AudioCodecParameters) -> Result<Self> {
         let head = params.extra_data.as_deref().filter(|h| h.starts_with(b"OpusHead")).unwrap_or_default();
-        let word = |at: usize| head.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
+        // MP4 keeps the same fields in the other byte order, and its version is 0 (Opus in ISOBMFF, section 4.3.2).
+        let word = |at: usize| {
+            let pair = head.get(at..at + 2).map_or([0; 2], |b| [b[0], b[1]]);
+            if head.get(8) == Some(&0) { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+        };
         let channels = params.channels.as_ref().map_or(2, symphonia::core::audio::Channels::count);
         let layout = match channels {
             1 => Channels::Mono,

@@ -23,9 +23,9 @@ pub struct AudioStats {
     pub seconds: f64,
     /// Sample rate of the file in Hz.
     pub source_rate_hz: f64,
-    /// Highest frequency in Hz whose mean level over the loud frames is within 75 dB of the strongest, at most 8000.
-    /// That is below the rounding noise of 8-bit samples and above that of 16-bit ones. Sharp edges read up to 0.5 kHz
-    /// too high, as the window's side lobes reach that far.
+    /// Highest frequency in Hz, at most 8000, that stands out of the noise floor: its mean level over the loud frames is
+    /// 6 dB above that over the others (if there are any) and within 75 dB of the strongest. Sharp edges read up to
+    /// 0.5 kHz too high, as the window's side lobes reach that far.
     pub effective_bandwidth_hz: f64,
     /// Level that a twentieth of the 10 ms frames stay below, in dB re full scale, at least -120.
     pub noise_floor_db: f64,
@@ -52,7 +52,7 @@ pub struct AudioStats {
     pub group_delay_deviation: f64,
     /// Geometric over arithmetic mean of the power from 100 Hz to 7 kHz, averaged over the loud frames, 0 to 1.
     pub spectral_flatness: f64,
-    /// Share of the frames that hold speech or something like it (see [`activity`]).
+    /// Share of the frames that hold speech or something like it (see [`activity()`]).
     pub speech_share: f64,
 }
 
@@ -142,8 +142,11 @@ impl Circular {
 #[derive(Default)]
 struct Spectrum {
     /// Power of each bin over the loud frames.
-    mean: Vec<f64>,
+    loud: Vec<f64>,
     loud_frames: f64,
+    /// Power of each bin over the other frames.
+    quiet: Vec<f64>,
+    quiet_frames: f64,
     flatness: f64,
     total: f64,
     high: f64,
@@ -153,7 +156,8 @@ struct Spectrum {
 
 impl Spectrum {
     fn of(samples: &[f32], activity: &Activity) -> Self {
-        let mut this = Self { mean: vec![0.0; N_FFT / 2 + 1], ..Self::default() };
+        let mut this =
+            Self { loud: vec![0.0; N_FFT / 2 + 1], quiet: vec![0.0; N_FFT / 2 + 1], ..Self::default() };
         let Some(stft) = Stft::new(N_FFT, WIN, HOP, WindowShape::Hann) else { return this };
         for start in (0..samples.len()).step_by(SEGMENT) {
             let segment = &samples[start..(start + SEGMENT + WIN - HOP).min(samples.len())];
@@ -184,11 +188,16 @@ impl Spectrum {
         };
         self.total += power.iter().sum::<f64>();
         self.high += band(7_200.0, 7_800.0).iter().sum::<f64>();
+        let (sums, frames) = if loud {
+            (&mut self.loud, &mut self.loud_frames)
+        } else {
+            (&mut self.quiet, &mut self.quiet_frames)
+        };
+        *frames += 1.0;
+        for (sum, p) in sums.iter_mut().zip(power) {
+            *sum += p;
+        }
         if loud {
-            self.loud_frames += 1.0;
-            for (m, p) in self.mean.iter_mut().zip(power) {
-                *m += p;
-            }
             let middle = band(100.0, 7_000.0);
             let count = middle.len() as f64;
             let mean = middle.iter().sum::<f64>() / count;
@@ -214,14 +223,18 @@ impl Spectrum {
     }
 
     fn bandwidth(&self) -> f64 {
-        let smooth: Vec<f64> = self.mean.windows(5).map(|w| w.iter().sum::<f64>()).collect();
-        let strongest = smooth.iter().fold(0.0, |m: f64, &p| m.max(p));
-        let above = |&p: &f64| p > 0.0 && p >= strongest * 10.0_f64.powf(-7.5);
-        // The middle of five bins.
-        smooth
-            .iter()
-            .rposition(above)
-            .map_or(0.0, |i| if i + 5 == self.mean.len() { 8_000.0 } else { (i + 2) as f64 * BIN_HZ })
+        let smooth = |sums: &[f64], frames: f64| -> Vec<f64> {
+            sums.windows(5).map(|w| ratio(w.iter().sum(), frames)).collect()
+        };
+        let loud = smooth(&self.loud, self.loud_frames);
+        let quiet = smooth(&self.quiet, self.quiet_frames);
+        let strongest = loud.iter().fold(0.0, |m: f64, &p| m.max(p));
+        let floor = strongest * 10.0_f64.powf(-7.5);
+        let above = |(&l, &q): (&f64, &f64)| l > 0.0 && l >= floor && l >= 4.0 * q;
+        loud.iter().zip(&quiet).rposition(above).map_or(0.0, |i| {
+            // The middle of five bins, but the top for the last five.
+            if i + 5 == self.loud.len() { f64::from(Waveform::RATE) / 2.0 } else { (i + 2) as f64 * BIN_HZ }
+        })
     }
 }
 

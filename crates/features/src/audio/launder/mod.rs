@@ -373,7 +373,7 @@ pub fn lose_packets(samples: &mut [f32], share: f64, rng: &mut impl Rng) {
     }
 }
 
-/// Cuts off a random part of what is not loud at each end (see [`activity`]); recordings without loud frames stay.
+/// Cuts off a random part of what is not loud at each end (see [`activity()`]); recordings without loud frames stay.
 pub fn trim_silence<'a>(samples: &'a [f32], rng: &mut impl Rng) -> &'a [f32] {
     let loud = activity(samples).loud;
     let Some(first) = loud.iter().position(|&l| l) else { return samples };
