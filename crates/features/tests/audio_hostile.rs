@@ -93,7 +93,7 @@ fn wav_around(sample: Sample, channels: u16, rate: u32, extensible: bool, data: 
 }
 
 fn read(bytes: &[u8]) -> Result<Waveform, Error> {
-    decode(bytes, AudioFormat::Other, &Limits::default())
+    decode(bytes, AudioFormat::Wav, &Limits::default())
 }
 
 fn has(w: &Waveform, code: WarningCode) -> bool {

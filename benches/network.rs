@@ -1,0 +1,135 @@
+//! Speed of the kernels against candle's own, and of the networks.
+//!
+//! Pairs run in one process, one after the other; `benches/peers/onnx_kernels.py` adds onnxruntime on the same shapes.
+#![allow(missing_docs, reason = "the macros of criterion make undocumented functions")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use candle_core::{Device, Tensor, Var};
+use candor::{Media, MediaKind, Pixels, Registry, Waveform};
+use candor_features::text::document;
+use candor_models::kernels::{Activation, BatchNorm, Conv2d, Depthwise2d, MaxPool2};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+fn values(n: usize) -> Vec<f32> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    std::iter::repeat_with(next).take(n).collect()
+}
+
+fn var(shape: &[usize]) -> Var {
+    let n = shape.iter().product();
+    let tensor = Tensor::from_vec(values(n), shape, &Device::Cpu).expect("the length fits the shape");
+    Var::from_tensor(&tensor).expect("a tensor on the CPU")
+}
+
+/// Forward alone, and forward with backward, of our operation and of candle's.
+fn pair(
+    c: &mut Criterion,
+    name: &str,
+    vars: &[Var],
+    ours: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>,
+    theirs: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>,
+) {
+    let tracked: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let plain: Vec<Tensor> = vars.iter().map(|v| v.as_detached_tensor()).collect();
+    let mut group = c.benchmark_group(name);
+    group.measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500)).sample_size(20);
+    type Op<'a> = &'a dyn Fn(&[Tensor]) -> candle_core::Result<Tensor>;
+    for (who, op) in [("candor", &ours as Op<'_>), ("candle", &theirs as Op<'_>)] {
+        group.bench_function(format!("{who} forward"), |b| b.iter(|| op(black_box(&plain))));
+        group.bench_function(format!("{who} forward and backward"), |b| {
+            b.iter(|| op(black_box(&tracked)).and_then(|y| y.sum_all()).and_then(|y| y.backward()));
+        });
+    }
+    group.finish();
+}
+
+fn kernels(c: &mut Criterion) {
+    pair(
+        c,
+        "conv3x3 64-64 56x56",
+        &[var(&[1, 64, 56, 56]), var(&[64, 64, 3, 3])],
+        |v| v[0].apply_op2(&v[1], Conv2d::same(3, 1, Activation::None)),
+        |v| v[0].conv2d(&v[1], 1, 1, 1, 1),
+    );
+    pair(
+        c,
+        "conv3x3 s2 7-24 128x128",
+        &[var(&[1, 7, 128, 128]), var(&[24, 7, 3, 3])],
+        |v| v[0].apply_op2(&v[1], Conv2d::same(3, 2, Activation::None)),
+        |v| v[0].conv2d(&v[1], 1, 2, 1, 1),
+    );
+    pair(
+        c,
+        "conv1x1 64-128 56x56",
+        &[var(&[1, 64, 56, 56]), var(&[128, 64, 1, 1])],
+        |v| v[0].apply_op2(&v[1], Conv2d::same(1, 1, Activation::None)),
+        |v| v[0].conv2d(&v[1], 0, 1, 1, 1),
+    );
+    pair(
+        c,
+        "depthwise3x3 64 56x56",
+        &[var(&[1, 64, 56, 56]), var(&[64, 1, 3, 3])],
+        |v| v[0].apply_op2(&v[1], Depthwise2d { stride: 1, activation: Activation::None }),
+        |v| v[0].conv2d(&v[1], 1, 1, 1, 64),
+    );
+    pair(
+        c,
+        "batch norm and relu 8x32x64x64",
+        &[var(&[8, 32, 64, 64]), var(&[32]), var(&[32])],
+        |v| v[0].apply_op3(&v[1], &v[2], BatchNorm::new(Activation::Relu)),
+        |v| {
+            // Training-mode normalisation from candle's own operations.
+            let x = v[0].transpose(0, 1)?.flatten_from(1)?;
+            let centred = x.broadcast_sub(&x.mean_keepdim(1)?)?;
+            let var = centred.sqr()?.mean_keepdim(1)?;
+            let hat = centred.broadcast_div(&(var + 1e-5)?.sqrt()?)?;
+            let y = hat.broadcast_mul(&v[1].unsqueeze(1)?)?.broadcast_add(&v[2].unsqueeze(1)?)?;
+            y.reshape((32, 8, 64, 64))?.transpose(0, 1)?.relu()
+        },
+    );
+    pair(
+        c,
+        "max pool 2x2 8x32x64x64",
+        &[var(&[8, 32, 64, 64])],
+        |v| v[0].apply_op1(MaxPool2),
+        |v| v[0].max_pool2d(2),
+    );
+}
+
+/// The shipped networks on one megapixel, ten seconds and one kilobyte.
+fn networks(c: &mut Criterion) {
+    let registry = Registry::embedded().expect("the embedded models are sound");
+    let bytes = values(1024 * 1024 * 3).iter().map(|v| (v * 40.0 + 128.0) as u8).collect();
+    let image = Media::Image(Pixels::from_rgb(1024, 1024, bytes).expect("the length fits the sides"));
+    let audio = Media::Audio(Waveform {
+        samples: values(10 * Waveform::RATE as usize),
+        source_rate: Waveform::RATE,
+        source_channels: 1,
+        format: "wav".to_owned(),
+        warnings: Vec::new(),
+    });
+    let sentence = "Whoever counts the words of this sentence will find that it has fifteen of them. ";
+    let text = Media::Text(document(&sentence.repeat(13)[..1024]));
+    let mut group = c.benchmark_group("network");
+    group.measurement_time(Duration::from_secs(3)).sample_size(10);
+    for (media, name, amount) in [
+        (&image, "image, 1 megapixel", Throughput::Elements(1024 * 1024)),
+        (&audio, "audio, 10 seconds", Throughput::Elements(10)),
+        (&text, "text, 1 kilobyte", Throughput::Bytes(1024)),
+    ] {
+        let kind: MediaKind = media.kind();
+        let Some(model) = registry.get(kind) else { continue };
+        group.throughput(amount);
+        group.bench_function(name, |b| b.iter(|| model.detector.detect(black_box(media))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, kernels, networks);
+criterion_main!(benches);

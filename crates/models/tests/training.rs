@@ -1,0 +1,181 @@
+//! Training through the public interface, on material made here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use candor_features::{Limits, Pixels, image::launder::encode_jpeg};
+use candor_models::{
+    Error, Model, Registry,
+    train::{Event, train},
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const CONFIG: &str = r#"
+id = "image/tiny"
+summary = "A network for a test."
+licence = "MIT"
+seed = 7
+[schedule]
+steps = 6
+batch = 4
+evaluate_every = 3
+checkpoint_every = 2
+[sampling]
+group_power = 0.5
+label_smoothing = 0.05
+[optimizer]
+learning_rate = 1e-3
+warmup = 2
+weight_decay = 0.01
+clip = 2.0
+ema = 0.9
+[image]
+crop = 32
+region = 96
+[image.network]
+planes = 7
+widths = [4, 4, 8, 8]
+blocks = [1, 0, 1]
+[image.laundering]
+"#;
+
+/// Smooth noise as genuine pictures, the same noise enlarged without smoothing as made ones.
+fn picture(made: bool, seed: u64) -> Pixels {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (side, block) = (112, if made { 2 } else { 1 });
+    let grid: Vec<u8> = (0..side * side).map(|_| rng.random_range(60..200)).collect();
+    let rgb = (0..side * side)
+        .flat_map(|i| {
+            let (x, y) = (i % side / block, i / side / block);
+            let v = grid[y * side + x];
+            [v, v / 2 + 40, 255 - v]
+        })
+        .collect();
+    Pixels::from_rgb(side, side, rgb).unwrap()
+}
+
+fn data(dir: &Path) -> PathBuf {
+    let mut manifest = String::from("path,label,group,generator,split\n");
+    for i in 0..24 {
+        let (made, dev) = (i % 2 == 1, i % 3 == 0);
+        let name = format!("{i}.jpg");
+        fs::write(dir.join(&name), encode_jpeg(&picture(made, i), 95, true).unwrap()).unwrap();
+        let (label, group) = if made { ("ai", format!("g{}", i % 4)) } else { ("real", format!("r{}", i % 4)) };
+        manifest += &format!("{name},{label},{group},Maker,{}\n", if dev { "dev" } else { "train" });
+    }
+    let path = dir.join("manifest.csv");
+    fs::write(&path, manifest).unwrap();
+    path
+}
+
+struct Run {
+    dir: tempfile::TempDir,
+    data: PathBuf,
+}
+
+impl Run {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        fs::write(dir.path().join("tiny.train.toml"), CONFIG).unwrap();
+        Self { dir, data }
+    }
+
+    fn train(&self, stop_after: Option<u64>) -> candor_models::Result<PathBuf> {
+        let stop = AtomicBool::new(false);
+        let seen = |event: Event| {
+            if let (Event::Dev { step, .. }, Some(last)) = (&event, stop_after)
+                && *step >= last
+            {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        let dir = self.dir.path();
+        train(&dir.join("tiny.train.toml"), &[self.data.clone()], &dir.join("run"), &stop, &seen)
+    }
+
+    fn file(&self, suffix: &str) -> Vec<u8> {
+        fs::read(self.dir.path().join(format!("tiny.{suffix}"))).unwrap()
+    }
+}
+
+#[test]
+fn the_same_training_gives_the_same_bytes_even_after_a_stop() {
+    let whole = Run::new();
+    whole.train(None).unwrap();
+
+    let stopped = Run::new();
+    let error = stopped.train(Some(3)).unwrap_err();
+    assert!(matches!(error, Error::Stopped(_)), "{error}");
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    one_thread.install(|| stopped.train(None)).unwrap();
+
+    for suffix in ["safetensors", "toml", "md", "log.csv"] {
+        assert_eq!(whole.file(suffix), stopped.file(suffix), "{suffix}");
+    }
+}
+
+#[test]
+fn what_training_writes_can_be_loaded_and_is_checked() {
+    let run = Run::new();
+    let path = run.train(None).unwrap();
+    let description = fs::read_to_string(&path).unwrap();
+    let weights = run.file("safetensors");
+    let model = Model::new("tiny", &description, &weights).unwrap();
+    assert_eq!(model.id.id, "image/tiny");
+
+    let media = candor_features::decode(&encode_jpeg(&picture(true, 99), 95, true).unwrap(), &Limits::default());
+    let found = model.detector.detect(&media.unwrap()).unwrap();
+    assert!(found.logit.is_finite());
+
+    let mut damaged = weights.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let error = Model::new("tiny", &description, &damaged).err().unwrap().to_string();
+    assert!(error.contains("SHA-256"), "{error}");
+
+    let folder = run.dir.path().join("weights/image");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("tiny.safetensors"), &weights).unwrap();
+    fs::write(folder.join("tiny.toml"), &description).unwrap();
+    let registry = Registry::from_dir(&run.dir.path().join("weights")).unwrap();
+    assert_eq!(registry.models().len(), 1);
+}
+
+#[test]
+fn a_checkpoint_of_another_configuration_is_refused() {
+    let run = Run::new();
+    run.train(None).unwrap();
+    fs::write(run.dir.path().join("tiny.train.toml"), CONFIG.replace("seed = 7", "seed = 8")).unwrap();
+    let error = run.train(None).unwrap_err().to_string();
+    assert!(error.contains("another configuration"), "{error}");
+}
+
+#[test]
+fn mistakes_in_a_configuration_are_named() {
+    let run = Run::new();
+    for (from, to, expect) in [
+        ("batch = 4", "batch = 3", "even"),
+        ("seed = 7", "seed = 7\nsede = 8", "sede"),
+        ("id = \"image/tiny\"", "id = \"audio/tiny\"", "image/<name>"),
+        ("planes = 7", "planes = 3", "planes"),
+    ] {
+        fs::write(run.dir.path().join("tiny.train.toml"), CONFIG.replace(from, to)).unwrap();
+        let error = run.train(None).unwrap_err().to_string();
+        assert!(error.contains(expect) && error.contains("tiny.train.toml"), "{error}");
+    }
+}
+
+
+#[test]
+fn the_embedded_models_load_and_answer_the_same_twice() {
+    let registry = Registry::embedded().unwrap();
+    assert_eq!(registry.models().len(), 3);
+    let media = candor_features::Media::Image(picture(false, 5));
+    let model = registry.get(candor_features::MediaKind::Image).unwrap();
+    let (a, b) = (model.detector.detect(&media).unwrap(), model.detector.detect(&media).unwrap());
+    assert_eq!(a.logit.to_bits(), b.logit.to_bits());
+}
