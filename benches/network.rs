@@ -27,6 +27,8 @@ fn var(shape: &[usize]) -> Var {
     Var::from_tensor(&tensor).expect("a tensor on the CPU")
 }
 
+type Op<'a> = &'a dyn Fn(&[Tensor]) -> candle_core::Result<Tensor>;
+
 /// Forward alone, and forward with backward, of our operation and of candle's.
 fn pair(
     c: &mut Criterion,
@@ -36,10 +38,9 @@ fn pair(
     theirs: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>,
 ) {
     let tracked: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let plain: Vec<Tensor> = vars.iter().map(|v| v.as_detached_tensor()).collect();
+    let plain: Vec<Tensor> = vars.iter().map(Var::as_detached_tensor).collect();
     let mut group = c.benchmark_group(name);
     group.measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500)).sample_size(20);
-    type Op<'a> = &'a dyn Fn(&[Tensor]) -> candle_core::Result<Tensor>;
     for (who, op) in [("candor", &ours as Op<'_>), ("candle", &theirs as Op<'_>)] {
         group.bench_function(format!("{who} forward"), |b| b.iter(|| op(black_box(&plain))));
         group.bench_function(format!("{who} forward and backward"), |b| {

@@ -20,6 +20,7 @@ mod scanner;
 mod schema;
 mod verdict;
 
+pub use candor_features::audio::DECODER_THREAD;
 pub use candor_features::{
     Document, DocumentKind, Limits, Media, MediaKind, OffsetMap, Pixels, Warning, WarningCode, Waveform,
 };

@@ -99,6 +99,7 @@ mod tests {
             map: offsets,
             encoding: "UTF-8",
             kind: DocumentKind::Html,
+            markup: candor_features::Markup::default(),
             warnings: Vec::new(),
         });
         let map = ScoreMap::Sentences { ranges: vec![0..4, 5..9], logits: vec![0.5, -0.25] };

@@ -699,6 +699,7 @@ mod tests {
             text,
             encoding: "UTF-8",
             kind: DocumentKind::Plain,
+            markup: candor_features::Markup::default(),
             warnings: Vec::new(),
         });
         let v = scanner(MediaKind::Text, answer).scan_media("a.txt", media).verdict;

@@ -9,7 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use candor::{Artifact, ErrorCode, Label, MediaKind, Note, Registry, ScanOptions, Scanner, Verdict};
+use candor::{
+    Artifact, DECODER_THREAD, ErrorCode, Label, MediaKind, Note, Registry, ScanOptions, Scanner, Verdict,
+};
 
 use crate::args::{FailOn, Format, ScanArgs};
 use crate::exit::Exit;
@@ -135,7 +137,7 @@ fn sink(format: Format) -> Box<dyn Sink> {
 fn silence_workers() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().name() != Some(WORKER) {
+        if !matches!(std::thread::current().name(), Some(WORKER | DECODER_THREAD)) {
             usual(info);
         }
     }));

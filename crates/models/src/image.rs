@@ -19,7 +19,7 @@ use crate::{
 
 /// Input planes of the network: median residual (3), neighbouring-pixel residual (3), undecimated HH band of the
 /// luma (1).
-pub const PLANES: usize = 7;
+pub(crate) const PLANES: usize = 7;
 
 /// Least side in pixels for an answer.
 const LEAST_SIDE: usize = 96;
@@ -34,7 +34,9 @@ pub(crate) fn planes(pixels: &Pixels) -> Vec<f32> {
     let rgb = Planes::from_pixels(pixels);
     let mut out = median_residual(&rgb).data;
     // Residuals of values in [0, 1] have a spread of a few hundredths; the scale brings all planes near unit variance.
-    out.iter_mut().for_each(|v| *v *= 4.0);
+    for v in &mut out {
+        *v *= 4.0;
+    }
     out.extend(npr(&rgb).data.iter().map(|v| v * 16.0));
     out.extend(hh_undecimated(&rgb.luma()).data.iter().map(|v| v * 16.0));
     out

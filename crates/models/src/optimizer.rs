@@ -1,4 +1,4 @@
-//! AdamW with a running average of the weights; its whole state can be written and read back.
+//! `AdamW` with a running average of the weights; its whole state can be written and read back.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub(crate) struct Slot {
     pub(crate) average: Vec<f32>,
 }
 
-/// AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+/// `AdamW` (Kingma and Ba 2015; Loshchilov and Hutter 2019).
 #[derive(Debug, Clone)]
 pub(crate) struct AdamW {
     config: OptimizerConfig,

@@ -52,7 +52,23 @@ pub struct Registry {
 }
 
 /// Name, description and weights of every model that is compiled in.
-const EMBEDDED: [(&str, &str, &[u8]); 0] = [];
+const EMBEDDED: [(&str, &str, &[u8]); 3] = [
+    (
+        "image/residual",
+        include_str!("../../../weights/image/residual.toml"),
+        include_bytes!("../../../weights/image/residual.safetensors"),
+    ),
+    (
+        "audio/lfcc",
+        include_str!("../../../weights/audio/lfcc.toml"),
+        include_bytes!("../../../weights/audio/lfcc.safetensors"),
+    ),
+    (
+        "text/ngram",
+        include_str!("../../../weights/text/ngram.toml"),
+        include_bytes!("../../../weights/text/ngram.safetensors"),
+    ),
+];
 
 impl Registry {
     /// The models that were compiled into this program.

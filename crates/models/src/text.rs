@@ -90,13 +90,10 @@ impl NgramDetector {
         Ok(self)
     }
 
-    /// For each sentence the logit that the whole text would have if all of its n-grams weighed like the sentence's: the
-    /// sentence's exact share of the n-gram logit, divided by its share of the words.
-    fn sentence_logits(&self, f: &TextFeatures, style: f64) -> Vec<f32> {
-        let words = f.words.max(1) as f64;
-        let sentences = f.segmentation.sentences.iter().enumerate();
-        sentences
-            .map(|(i, range)| {
+    /// Each sentence's exact share of the n-gram logit: the shares and the bias add up to it.
+    fn sentence_logits(&self, f: &TextFeatures) -> Vec<f32> {
+        (0..f.segmentation.sentences.len())
+            .map(|i| {
                 let hits = spans(&f.normalised.text, &f.segmentation, i..i + 1, &self.features.ngrams);
                 let share: f64 = hits
                     .iter()
@@ -106,8 +103,7 @@ impl NgramDetector {
                         Some(weight * f64::from(f.bag.value[at]) / f64::from(f.bag.count[at].max(1)))
                     })
                     .sum();
-                let own = f.segmentation.words_in(range).len().max(1) as f64;
-                (share * words / own + style) as f32
+                share as f32
             })
             .collect()
     }
@@ -133,7 +129,7 @@ impl Detector for NgramDetector {
         if !logit.is_finite() {
             return Err(Error::NotFinite("text".into()));
         }
-        let logits = self.sentence_logits(&f, style);
+        let logits = self.sentence_logits(&f);
         let n = logits.len().max(1) as f64;
         let centre = logits.iter().map(|&l| f64::from(l)).sum::<f64>() / n;
         let spread = (logits.iter().map(|&l| (f64::from(l) - centre).powi(2)).sum::<f64>() / n).sqrt();

@@ -1,6 +1,8 @@
 //! Training through the public interface, on material made here.
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic, helpers included")]
 
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -64,8 +66,10 @@ fn data(dir: &Path) -> PathBuf {
         let (made, dev) = (i % 2 == 1, i % 3 == 0);
         let name = format!("{i}.jpg");
         fs::write(dir.join(&name), encode_jpeg(&picture(made, i), 95, true).unwrap()).unwrap();
-        let (label, group) = if made { ("ai", format!("g{}", i % 4)) } else { ("real", format!("r{}", i % 4)) };
-        manifest += &format!("{name},{label},{group},Maker,{}\n", if dev { "dev" } else { "train" });
+        let (label, group) =
+            if made { ("ai", format!("g{}", i % 4)) } else { ("real", format!("r{}", i % 4)) };
+        let split = if dev { "dev" } else { "train" };
+        let _ = writeln!(manifest, "{name},{label},{group},Maker,{split}");
     }
     let path = dir.join("manifest.csv");
     fs::write(&path, manifest).unwrap();
@@ -95,7 +99,7 @@ impl Run {
             }
         };
         let dir = self.dir.path();
-        train(&dir.join("tiny.train.toml"), &[self.data.clone()], &dir.join("run"), &stop, &seen)
+        train(&dir.join("tiny.train.toml"), std::slice::from_ref(&self.data), &dir.join("run"), &stop, &seen)
     }
 
     fn file(&self, suffix: &str) -> Vec<u8> {
@@ -128,7 +132,8 @@ fn what_training_writes_can_be_loaded_and_is_checked() {
     let model = Model::new("tiny", &description, &weights).unwrap();
     assert_eq!(model.id.id, "image/tiny");
 
-    let media = candor_features::decode(&encode_jpeg(&picture(true, 99), 95, true).unwrap(), &Limits::default());
+    let media =
+        candor_features::decode(&encode_jpeg(&picture(true, 99), 95, true).unwrap(), &Limits::default());
     let found = model.detector.detect(&media.unwrap()).unwrap();
     assert!(found.logit.is_finite());
 
@@ -168,7 +173,6 @@ fn mistakes_in_a_configuration_are_named() {
         assert!(error.contains(expect) && error.contains("tiny.train.toml"), "{error}");
     }
 }
-
 
 #[test]
 fn the_embedded_models_load_and_answer_the_same_twice() {

@@ -158,6 +158,7 @@ mod tests {
             map: OffsetMap::identity(text.len()),
             encoding: "UTF-8",
             kind: DocumentKind::Plain,
+            markup: candor_features::Markup::default(),
             warnings: Vec::new(),
         };
         let second = text.find("Second").unwrap();

@@ -1,5 +1,8 @@
 //! The command as its users run it.
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic, helpers included")]
 
 mod help;
+mod hostile;
+mod samples;
 mod scan;
 mod util;

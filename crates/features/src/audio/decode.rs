@@ -27,6 +27,9 @@ const MAX_BAD_PACKETS: usize = 256;
 const MAX_RESTARTS: usize = 16;
 /// Most channels of a file.
 const MAX_CHANNELS: usize = 64;
+/// Samples of all channels that are decoded of one file: half an hour of stereo at 24 kHz. High rates and many channels
+/// cost time, not output, so the limit on seconds alone would not bound them.
+const MAX_VALUES: u64 = 96_000_000;
 /// Samples beyond this magnitude are clamped.
 const MAX_MAGNITUDE: f32 = 8.0;
 
@@ -244,6 +247,8 @@ struct Sink {
     changes: usize,
     /// Frames decoded, at the file's rate.
     frames: u64,
+    /// Samples decoded, of all channels.
+    values: u64,
     mended: u64,
 }
 
@@ -259,17 +264,19 @@ impl Sink {
             channels: 0,
             changes: 0,
             frames: 0,
+            values: 0,
             mended: 0,
         }
     }
 
     fn full(&self) -> bool {
-        self.samples.len() >= self.max
+        self.samples.len() >= self.max || self.values >= MAX_VALUES
     }
 
     /// Takes the packet in `interleaved`.
     fn push(&mut self, rate: u32, channels: usize) -> Result<()> {
         check_channels(channels)?;
+        self.values += self.interleaved.len() as u64;
         for x in &mut self.interleaved {
             let mended = if x.is_finite() { x.clamp(-MAX_MAGNITUDE, MAX_MAGNITUDE) } else { 0.0 };
             self.mended += u64::from(mended.to_bits() != x.to_bits());

@@ -238,17 +238,22 @@ fn read(mut decoder: impl ImageDecoder, limits: &Limits, shared: u64) -> Result<
     let colour = decoder.color_type();
     let channels = usize::from(colour.channel_count());
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut error = decoder
-        .set_limits(alloc_limit(limits.max_image_alloc - total.min(shared)))
-        .err()
-        .map(|e| e.to_string());
+    let limit = limits.max_image_alloc;
     let mut data = vec![0; total as usize];
-    if error.is_none() {
-        error = catch_unwind(AssertUnwindSafe(|| decoder.read_image(&mut data))).map_or_else(
-            |_| Some("the decoder broke down on damaged data".into()),
-            |r| r.err().map(|e| e.to_string()),
-        );
-    }
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        decoder.set_limits(alloc_limit(limit - total.min(shared)))?;
+        decoder.read_image(&mut data)
+    }));
+    let error = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(ImageError::Limits(_))) => {
+            // The decoder does not say how much it wanted; it holds the picture beside the one made here.
+            let value = (2 * total).max(limit + 1);
+            return Err(Error::Limit { what: "decoder memory in bytes", value, limit });
+        }
+        Ok(Err(e)) => Some(e.to_string()),
+        Err(_) => Some("the decoder broke down on damaged data".into()),
+    };
     Ok(Raw {
         width: width as usize,
         height: height as usize,

@@ -29,7 +29,14 @@ struct Geometry {
 impl Geometry {
     fn new(op: Depthwise2d, x: [usize; 4], w: [usize; 4]) -> Result<Self> {
         let [_, c, h, width] = x;
-        if w[0] != c || w[1] != 1 || w[2] != w[3] || w[2] % 2 == 0 || op.stride == 0 || h == 0 || width == 0 {
+        if w[0] != c
+            || w[1] != 1
+            || w[2] != w[3]
+            || w[2].is_multiple_of(2)
+            || op.stride == 0
+            || h == 0
+            || width == 0
+        {
             bail!("depthwise convolution of {x:?} with {w:?}: the shapes do not fit");
         }
         let out = |n: usize| (n - 1) / op.stride + 1;
@@ -66,52 +73,70 @@ impl Geometry {
         }
     }
 
+    fn spans(&self) -> Vec<(usize, usize, usize)> {
+        (0..self.k).map(|kx| self.span(kx)).collect()
+    }
+
+    /// Whether the three taps of a row can be taken in one pass.
+    fn fused(&self) -> bool {
+        self.k == 3 && self.stride == 1 && self.w >= 3
+    }
+
     fn forward_plane(&self, x: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
         out.fill(bias);
+        let (spans, w) = (self.spans(), self.w);
         self.rows(|oy, iy, ky| {
             let line = &mut out[oy * self.ow..(oy + 1) * self.ow];
-            let source = &x[iy * self.w..(iy + 1) * self.w];
-            for kx in 0..self.k {
-                let (low, high, first) = self.span(kx);
-                if low == high {
-                    continue;
-                }
-                let weight = kernel[ky * self.k + kx];
-                let source = &source[first..];
-                if self.stride == 1 {
-                    line[low..high].iter_mut().zip(source).for_each(|(d, &s)| *d += weight * s);
-                } else {
-                    let source = source.iter().step_by(self.stride);
-                    line[low..high].iter_mut().zip(source).for_each(|(d, &s)| *d += weight * s);
-                }
+            let source = &x[iy * w..(iy + 1) * w];
+            let taps = &kernel[ky * self.k..(ky + 1) * self.k];
+            if self.fused() {
+                add_three(line, source, [taps[0], taps[1], taps[2]]);
+                return;
+            }
+            for (&weight, &(low, high, first)) in taps.iter().zip(&spans) {
+                let line = &mut line[low..high];
+                let source = source[first.min(w)..].iter().step_by(self.stride);
+                line.iter_mut().zip(source).for_each(|(d, &s)| *d += weight * s);
             }
         });
     }
 
     fn backward_plane(&self, x: &[f32], kernel: &[f32], dy: &[f32], dx: &mut [f32], dk: &mut [f32]) {
+        let (spans, w) = (self.spans(), self.w);
         self.rows(|oy, iy, ky| {
             let line = &dy[oy * self.ow..(oy + 1) * self.ow];
-            let at = iy * self.w;
-            for kx in 0..self.k {
-                let (low, high, first) = self.span(kx);
-                if low == high {
-                    continue;
-                }
-                let tap = ky * self.k + kx;
-                let (weight, line) = (kernel[tap], &line[low..high]);
-                let (source, target) = (&x[at + first..at + self.w], &mut dx[at + first..at + self.w]);
+            let (source, target) = (&x[iy * w..(iy + 1) * w], &mut dx[iy * w..(iy + 1) * w]);
+            let taps = ky * self.k..(ky + 1) * self.k;
+            if self.fused() {
+                let k = &kernel[taps.clone()];
+                // The transposed convolution has the taps in reverse.
+                add_three(target, line, [k[2], k[1], k[0]]);
+            }
+            for ((tap, &weight), &(low, high, first)) in taps.clone().zip(&kernel[taps]).zip(&spans) {
+                let line = &line[low..high];
+                let first = first.min(w);
                 if self.stride == 1 {
-                    dk[tap] += dot(line, source);
-                    target.iter_mut().zip(line).for_each(|(d, &g)| *d += weight * g);
+                    dk[tap] += dot(line, &source[first..]);
                 } else {
-                    let pairs = line.iter().zip(source.iter().step_by(self.stride));
+                    let pairs = line.iter().zip(source[first..].iter().step_by(self.stride));
                     dk[tap] += pairs.map(|(&g, &s)| g * s).sum::<f32>();
-                    let target = target.iter_mut().step_by(self.stride);
+                }
+                if !self.fused() {
+                    let target = target[first..].iter_mut().step_by(self.stride);
                     target.zip(line).for_each(|(d, &g)| *d += weight * g);
                 }
             }
         });
     }
+}
+
+/// `line[i] += k[0] * source[i - 1] + k[1] * source[i] + k[2] * source[i + 1]`, zeros beyond the ends.
+fn add_three(line: &mut [f32], source: &[f32], k: [f32; 3]) {
+    let n = line.len();
+    line[0] += k[1] * source[0] + k[2] * source[1];
+    line[n - 1] += k[0] * source[n - 2] + k[1] * source[n - 1];
+    let inner = line[1..n - 1].iter_mut().zip(&source[..n - 2]).zip(&source[1..n - 1]).zip(&source[2..n]);
+    inner.for_each(|(((d, &a), &b), &c)| *d += k[0] * a + k[1] * b + k[2] * c);
 }
 
 /// Dot product in eight fixed lanes, which the compiler turns into vector code.

@@ -83,7 +83,7 @@ pub(crate) mod check {
             for _ in 0..40.min(base.len()) {
                 let i = (rng.next_u64() % base.len() as u64) as usize;
                 let h = 1e-2f32;
-                let mut at = |delta: f32| {
+                let at = |delta: f32| {
                     let mut moved = base.clone();
                     moved[i] += delta;
                     var.set(&Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap()).unwrap();

@@ -25,7 +25,7 @@ pub struct ResidualNetConfig {
 /// residual blocks at strides 2, 4 and 8, and a 1x1 head that gives one logit for each 8x8 cell.
 ///
 /// The compact trunk follows the finding of FerretNet (arXiv 2509.20890) that few parameters at high resolution
-/// generalise better than a deep trunk; the logit map in place of a pooled feature follows LaDeDa (arXiv 2406.07283).
+/// generalise better than a deep trunk; the logit map in place of a pooled feature follows `LaDeDa` (arXiv 2406.07283).
 #[derive(Debug)]
 pub struct ResidualNet {
     stem: ConvUnit,

@@ -152,7 +152,11 @@ impl TrainConfig {
             return Err(format!("id: \"{}\" must be \"{}/<name>\"", self.id, self.kind()));
         }
         let s = &self.schedule;
-        if s.steps == 0 || s.batch < 2 || s.batch % 2 != 0 || s.evaluate_every == 0 || s.checkpoint_every == 0
+        if s.steps == 0
+            || s.batch < 2
+            || !s.batch.is_multiple_of(2)
+            || s.evaluate_every == 0
+            || s.checkpoint_every == 0
         {
             return Err("schedule: counts must be positive and the batch even".into());
         }

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn errors_name_the_place() {
         let (_dir, path) = write("m.csv", &CSV.replace("spoof", "perhaps"));
-        let err = read(&[path.clone()], &[]).unwrap_err().to_string();
+        let err = read(std::slice::from_ref(&path), &[]).unwrap_err().to_string();
         assert!(err.contains("row 4") && err.contains("perhaps") && err.contains("m.csv"), "{err}");
         let (_dir, path) = write("m.csv", &CSV.replace("dev", "test"));
         assert!(read(&[path], &[]).unwrap_err().to_string().contains("dev split"));

@@ -208,7 +208,7 @@ fn run<T: Task>(
         losses.push(loss);
         norms.push(norm);
         let done = optimizer.step;
-        if done % 10 == 0 {
+        if done.is_multiple_of(10) {
             let recent = &losses[losses.len().saturating_sub(10)..];
             progress(Event::Step {
                 step: done,
@@ -217,7 +217,7 @@ fn run<T: Task>(
                 rate: (done - first) as f64 * schedule.batch as f64 / start.elapsed().as_secs_f64(),
             });
         }
-        if done % schedule.evaluate_every == 0 || done == schedule.steps {
+        if done.is_multiple_of(schedule.evaluate_every) || done == schedule.steps {
             let scores = task.quick_dev()?;
             let all: Vec<&Scored> = scores.iter().collect();
             let (auroc, eer) = (metrics::auroc(&all).unwrap_or(0.5), metrics::eer(&all).unwrap_or(0.5));
@@ -228,7 +228,7 @@ fn run<T: Task>(
             progress(Event::Dev { step: done, auroc, eer });
         }
         let stopped = stop.load(Ordering::Relaxed);
-        if stopped || done % schedule.checkpoint_every == 0 || done == schedule.steps {
+        if stopped || done.is_multiple_of(schedule.checkpoint_every) || done == schedule.steps {
             checkpoint::save(&checkpoint, &identity, &params, &optimizer)?;
             std::fs::write(&log_path, &log).map_err(|e| Error::io(&log_path, e))?;
             if stopped && done < schedule.steps {

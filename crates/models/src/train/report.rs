@@ -100,8 +100,7 @@ pub(crate) fn figures(
     for leak in leaks {
         let scored = Probe::fit(&leak.train)?.score(&leak.dev);
         let counts = counts(&scored);
-        for (metric, f) in [("AUROC", metrics::auroc as fn(&[&Scored]) -> Option<f64>), ("EER", metrics::eer)]
-        {
+        for (metric, f) in [("AUROC", metrics::auroc as Metric), ("EER", metrics::eer)] {
             let estimate = metrics::bootstrap(&scored, 1000, seed, f)?;
             figures.leaks.push(Row {
                 slice: leak.name.into(),
@@ -119,6 +118,8 @@ fn counts(scores: &[Scored]) -> [usize; 2] {
     [scores.len() - fabricated, fabricated]
 }
 
+type Metric = fn(&[&Scored]) -> Option<f64>;
+
 fn condition_rows(
     m: &Measured,
     by_item: &[(f64, f64)],
@@ -130,7 +131,6 @@ fn condition_rows(
     let row =
         |metric: &str, estimate| Row { slice: m.condition.clone(), metric: metric.into(), estimate, items };
     let mut rows = Vec::new();
-    type Metric = fn(&[&Scored]) -> Option<f64>;
     let tpr5: Metric = |s| metrics::tpr_at_fpr(s, 0.05);
     let tpr1: Metric = |s| metrics::tpr_at_fpr(s, 0.01);
     for (name, f) in [

@@ -121,10 +121,7 @@ impl Texts {
         Prepared { index: f.bag.index, value: f.bag.value, style }
     }
 
-    fn batch<'a>(
-        &self,
-        texts: impl Iterator<Item = &'a Prepared> + Clone,
-    ) -> Result<(Arc<SparseRows>, Tensor)> {
+    fn batch<'a>(texts: impl Iterator<Item = &'a Prepared> + Clone) -> Result<(Arc<SparseRows>, Tensor)> {
         let rows = SparseRows::from_rows(texts.clone().map(|t| (&t.index[..], &t.value[..])));
         let style: Vec<f32> = texts.clone().flat_map(|t| t.style.iter().copied()).collect();
         let n = texts.count();
@@ -193,7 +190,7 @@ impl Task for Texts {
                 prepared
             })
             .collect();
-        let (rows, style) = self.batch(prepared.iter())?;
+        let (rows, style) = Self::batch(prepared.iter())?;
         Ok(Batch { rows, style, targets })
     }
 
@@ -208,7 +205,7 @@ impl Task for Texts {
     }
 
     fn quick_dev(&self) -> Result<Vec<Scored>> {
-        let (rows, style) = self.batch(self.quick.iter().map(|q| &q.1))?;
+        let (rows, style) = Self::batch(self.quick.iter().map(|q| &q.1))?;
         let logits = self.logits(&rows, &style)?.to_vec1::<f32>()?;
         let scored = self.quick.iter().zip(logits).map(|((i, _), y)| {
             let item = &self.items[*i];
