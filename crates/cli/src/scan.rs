@@ -27,6 +27,10 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Runs the command.
 pub(crate) fn run(args: &ScanArgs) -> anyhow::Result<Exit> {
+    // Files are what is shared out between the cores. candle would start a pool of its own beside that, whose threads
+    // wait for each other; it takes its size from this variable.
+    // SAFETY: this is the only thread so far.
+    unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
     let scanner = scanner(args)?;
     if let Some(folder) = &args.explain {
         fs::create_dir_all(folder)
