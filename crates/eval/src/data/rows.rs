@@ -115,7 +115,7 @@ impl Table {
         format!("{}#{}", self.name, row.line)
     }
 
-    /// Question, human answers, ChatGPT's answers.
+    /// A question with human answers and machine-made ones.
     fn hc3(&self, row: &Row) -> Vec<Item> {
         let source = row.text("source").unwrap_or_else(|| self.stem().to_owned());
         let answers = [("human_answers", Label::Genuine), ("chatgpt_answers", Label::Fabricated)];

@@ -37,24 +37,36 @@ pub(super) fn text(value: &Value) -> Option<String> {
 /// Rows of a table.
 pub(super) type Rows = Box<dyn Iterator<Item = Result<Row>> + Send>;
 
-/// Whether the name of a file is that of a table.
-pub(super) fn is_table(path: &Path) -> bool {
-    let name = path.to_string_lossy().to_lowercase();
-    [".csv", ".jsonl", ".jsonl.zst"].iter().any(|end| name.ends_with(end))
+/// Forms of tables, told by the end of the name.
+#[derive(Clone, Copy)]
+enum Form {
+    Csv,
+    JsonLines,
+    JsonLinesZstd,
 }
 
-/// Opens a table by the end of its name.
+fn form(path: &Path) -> Option<Form> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let forms = [(".csv", Form::Csv), (".jsonl", Form::JsonLines), (".jsonl.zst", Form::JsonLinesZstd)];
+    forms.into_iter().find(|(end, _)| name.ends_with(end)).map(|f| f.1)
+}
+
+/// Whether the name of a file is that of a table.
+pub(super) fn is_table(path: &Path) -> bool {
+    form(path).is_some()
+}
+
+/// Opens a table; one without a known ending is read as CSV.
 pub(super) fn rows(path: &Path) -> Result<Rows> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let name = path.to_string_lossy().to_lowercase();
-    if name.ends_with(".jsonl.zst") {
-        let decoder = ruzstd::decoding::StreamingDecoder::new(file)
-            .map_err(|e| Error::file(path, format!("not a Zstandard file: {e}")))?;
-        Ok(Box::new(JsonLines::new(path, BufReader::new(decoder))))
-    } else if name.ends_with(".jsonl") {
-        Ok(Box::new(JsonLines::new(path, BufReader::new(file))))
-    } else {
-        csv_rows(path, file)
+    match form(path) {
+        Some(Form::JsonLines) => Ok(Box::new(JsonLines::new(path, BufReader::new(file)))),
+        Some(Form::JsonLinesZstd) => {
+            let decoder = ruzstd::decoding::StreamingDecoder::new(file)
+                .map_err(|e| Error::file(path, format!("not a Zstandard file: {e}")))?;
+            Ok(Box::new(JsonLines::new(path, BufReader::new(decoder))))
+        }
+        Some(Form::Csv) | None => csv_rows(path, file),
     }
 }
 
