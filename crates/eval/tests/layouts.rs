@@ -1,5 +1,7 @@
 //! Each layout on a miniature of it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 use std::path::Path;
 
 use candor_eval::{
@@ -101,6 +103,41 @@ fn manifest_under_zstandard() {
     let level = ruzstd::encoding::CompressionLevel::Fastest;
     std::fs::write(&path, ruzstd::encoding::compress_to_vec(LINES.as_bytes(), level)).unwrap();
     assert_eq!(read(&path, Layout::Manifest).len(), 2);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn manifest_in_parquet() {
+    use std::sync::Arc;
+
+    use parquet::{
+        data_type::{ByteArray, ByteArrayType},
+        file::{properties::WriterProperties, writer::SerializedFileWriter},
+        schema::parser::parse_message_type,
+    };
+
+    let schema = "message m { required binary text (UTF8); required binary label (UTF8); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.parquet");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).unwrap();
+    for texts in [["a", "b"], ["c", "d"]] {
+        let mut group = writer.next_row_group().unwrap();
+        for values in [texts, ["human", "ai"]] {
+            let mut column = group.next_column().unwrap().unwrap();
+            let values = values.map(ByteArray::from);
+            column.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+    }
+    writer.close().unwrap();
+    let items = read(&path, Layout::Manifest);
+    assert_eq!(items.iter().map(text).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+    assert_eq!((items[3].label, items[3].text.as_ref().unwrap().line), (Label::Fabricated, 4));
+    std::fs::write(&path, "PAR1 nothing").unwrap();
+    assert!(detect_layout(&path).unwrap_err().to_string().contains("Parquet"));
 }
 
 #[test]

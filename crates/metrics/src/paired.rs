@@ -68,8 +68,8 @@ pub struct DeLong {
     pub p: f64,
 }
 
-/// The test of `DeLong` et al. (1988) for the difference of two AUROCs on the same items, in the fast form of Sun and Xu
-/// (2014). It takes items as independent, which items of one source are not: where groups are large, believe
+/// The test of `DeLong` et al. (1988) for the difference of two AUROCs on the same items, in the fast form of Sun and
+/// Xu (2014). It takes items as independent, which items of one source are not: where groups are large, believe
 /// [`difference`] instead. `None` with fewer than two items in a class.
 pub fn delong(pairs: &[Pair<'_>]) -> Option<DeLong> {
     let side = |first: bool, class: bool| -> Vec<f64> {

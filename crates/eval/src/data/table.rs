@@ -1,4 +1,5 @@
-//! Rows of tables: CSV with a header, JSON Lines, JSON Lines under Zstandard.
+//! Rows of tables: CSV with a header, JSON Lines, JSON Lines under Zstandard and, as a
+//! feature, Parquet.
 
 use std::{
     fs::File,
@@ -43,11 +44,19 @@ enum Form {
     Csv,
     JsonLines,
     JsonLinesZstd,
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 fn form(path: &Path) -> Option<Form> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
-    let forms = [(".csv", Form::Csv), (".jsonl", Form::JsonLines), (".jsonl.zst", Form::JsonLinesZstd)];
+    let forms = [
+        (".csv", Form::Csv),
+        (".jsonl", Form::JsonLines),
+        (".jsonl.zst", Form::JsonLinesZstd),
+        #[cfg(feature = "parquet")]
+        (".parquet", Form::Parquet),
+    ];
     forms.into_iter().find(|(end, _)| name.ends_with(end)).map(|f| f.1)
 }
 
@@ -66,7 +75,41 @@ pub(super) fn rows(path: &Path) -> Result<Rows> {
                 .map_err(|e| Error::file(path, format!("not a Zstandard file: {e}")))?;
             Ok(Box::new(JsonLines::new(path, BufReader::new(decoder))))
         }
+        #[cfg(feature = "parquet")]
+        Some(Form::Parquet) => parquet_rows(path, file),
         Some(Form::Csv) | None => csv_rows(path, file),
+    }
+}
+
+/// Rows of a Parquet file, one row group at a time; `line` counts them.
+#[cfg(feature = "parquet")]
+fn parquet_rows(path: &Path, file: File) -> Result<Rows> {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    let wrong = |e: parquet::errors::ParquetError| Error::file(path, format!("not a Parquet file: {e}"));
+    let reader = SerializedFileReader::new(file).map_err(wrong)?;
+    let path = path.to_owned();
+    let (groups, mut before) = (reader.num_row_groups(), 0);
+    Ok(Box::new((0..groups).flat_map(move |group| {
+        let first = before + 1;
+        // The library's iterators stay on their thread, so a group is read at once.
+        let rows = reader
+            .get_row_group(group)
+            .and_then(|g| g.get_row_iter(None)?.collect::<std::result::Result<Vec<_>, _>>());
+        let rows: Vec<Result<Row>> = match rows {
+            Ok(rows) => (first..).zip(rows).map(|(line, row)| json_row(&path, line, &row)).collect(),
+            Err(e) => vec![Err(Error::row(&path, first, e.to_string()))],
+        };
+        before += rows.len() as u64;
+        rows
+    })))
+}
+
+#[cfg(feature = "parquet")]
+fn json_row(path: &Path, line: u64, row: &parquet::record::Row) -> Result<Row> {
+    match row.to_json_value() {
+        Value::Object(cells) => Ok(Row { line, cells }),
+        _ => Err(Error::row(path, line, "not a row with named columns")),
     }
 }
 
