@@ -6,7 +6,6 @@ mod detector;
 mod error;
 mod image;
 pub mod kernels;
-pub mod metrics;
 mod model_file;
 pub mod net;
 mod optimizer;
@@ -16,6 +15,7 @@ mod text;
 pub mod train;
 
 pub use calibration::{Calibration, FLAG_P, WEAK_P, posterior};
+pub use candor_metrics as metrics;
 pub use detector::{Abstention, AbstentionCode, Detection, Detector, Fact, ScoreMap};
 pub use error::{Error, Result};
 pub use model_file::{Architecture, ModelFile};

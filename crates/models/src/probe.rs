@@ -14,6 +14,8 @@ pub struct Probe {
 /// Nuisance facts of one item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
+    /// Name of the item.
+    pub name: String,
     /// The facts, finite, in a fixed order.
     pub values: Vec<f64>,
     /// Whether the item is machine-made.
@@ -81,7 +83,12 @@ impl Probe {
                     .zip(&self.sd)
                     .zip(&self.weights)
                     .map(|(((v, mean), sd), w)| w * ((v - mean) / sd).clamp(-5.0, 5.0));
-                Scored { score: self.bias + z.sum::<f64>(), fabricated: i.fabricated, group: i.group.clone() }
+                Scored {
+                    name: i.name.clone(),
+                    score: self.bias + z.sum::<f64>(),
+                    fabricated: i.fabricated,
+                    group: i.group.clone(),
+                }
             })
             .collect()
     }
@@ -98,7 +105,12 @@ mod tests {
                 let fabricated = i % 2 == 0;
                 let noise = f64::from((i * 7919) % 401) / 401.0;
                 let shift = if fabricated { leak } else { 0.0 };
-                Facts { values: vec![noise + shift, 3.0], fabricated, group: format!("{}", i % 5) }
+                Facts {
+                    name: i.to_string(),
+                    values: vec![noise + shift, 3.0],
+                    fabricated,
+                    group: format!("{}", i % 5),
+                }
             })
             .collect()
     }

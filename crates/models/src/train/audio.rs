@@ -152,7 +152,12 @@ impl Task for Recordings {
                 let x = Tensor::from_slice(c, (1, 1, rows, cols), &Device::Cpu)?;
                 let score = f64::from(self.net.forward(&x, Mode::Eval)?.clip.to_vec1::<f32>()?[0]);
                 let item = &self.items[*i];
-                Ok(Scored { score, fabricated: item.fabricated, group: item.group.clone() })
+                Ok(Scored {
+                    name: item.name.clone(),
+                    score,
+                    fabricated: item.fabricated,
+                    group: item.group.clone(),
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(scored)

@@ -153,7 +153,12 @@ impl Task for Images {
                 let x = Tensor::from_vec(planes(pixels), shape, &Device::Cpu)?;
                 let y = self.net.forward(&x, Mode::Eval)?.flatten_all()?.mean(0)?.to_scalar::<f32>()?;
                 let item = &self.items[*i];
-                Ok(Scored { score: f64::from(y), fabricated: item.fabricated, group: item.group.clone() })
+                Ok(Scored {
+                    name: item.name.clone(),
+                    score: f64::from(y),
+                    fabricated: item.fabricated,
+                    group: item.group.clone(),
+                })
             })
             .collect()
     }
@@ -230,7 +235,12 @@ pub(super) fn conditions(dev: &[&Item], per_item: &[Vec<Option<f64>>], names: &[
                 .zip(per_item)
                 .filter_map(|(item, scores)| {
                     let score = scores.get(c).copied().flatten()?;
-                    Some(Scored { score, fabricated: item.fabricated, group: item.group.clone() })
+                    Some(Scored {
+                        name: item.name.clone(),
+                        score,
+                        fabricated: item.fabricated,
+                        group: item.group.clone(),
+                    })
                 })
                 .collect();
             Measured { condition: (*name).into(), abstained: dev.len() - scores.len(), scores }
@@ -240,7 +250,12 @@ pub(super) fn conditions(dev: &[&Item], per_item: &[Vec<Option<f64>>], names: &[
 
 /// Facts without values yet.
 pub(super) fn facts_of(item: &Item) -> Facts {
-    Facts { values: Vec::new(), fabricated: item.fabricated, group: item.group.clone() }
+    Facts {
+        name: item.name.clone(),
+        values: Vec::new(),
+        fabricated: item.fabricated,
+        group: item.group.clone(),
+    }
 }
 
 /// Facts by split.

@@ -209,7 +209,12 @@ impl Task for Texts {
         let logits = self.logits(&rows, &style)?.to_vec1::<f32>()?;
         let scored = self.quick.iter().zip(logits).map(|((i, _), y)| {
             let item = &self.items[*i];
-            Scored { score: f64::from(y), fabricated: item.fabricated, group: item.group.clone() }
+            Scored {
+                name: item.name.clone(),
+                score: f64::from(y),
+                fabricated: item.fabricated,
+                group: item.group.clone(),
+            }
         });
         Ok(scored.collect())
     }
