@@ -1,0 +1,3 @@
+//! Evaluation of detectors.
+
+pub mod report;
