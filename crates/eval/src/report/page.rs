@@ -63,10 +63,25 @@ struct Figure(Estimate);
 impl Render for Figure {
     fn render(&self) -> Markup {
         html! {
-            (number::fixed(self.0.value))
-            @if let Some(interval) = number::interval(self.0) { " " span class="ci" { (interval) } }
+            (fixed(self.0.value))
+            @if self.0.interval().is_some() { " " span class="ci" { (interval(self.0)) } }
         }
     }
+}
+
+/// A number with a true minus.
+fn fixed(value: f64) -> String {
+    number::fixed(value).replace('-', "−")
+}
+
+/// As [`fixed`], with a sign in front of every number.
+fn signed(value: f64) -> String {
+    number::signed(value).replace('-', "−")
+}
+
+/// The interval, or a word if there is none.
+fn interval(e: Estimate) -> String {
+    number::interval(e).map_or_else(|| MISSING.to_owned(), |i| i.replace('-', "−"))
 }
 
 /// A part of the page, if there is something to say.
@@ -177,8 +192,8 @@ fn summary(data: &ReportData) -> Option<Part> {
                 div {
                     dt { (Prose(&metric.name)) }
                     dd {
-                        span class="big" { (number::fixed(metric.estimate.value)) }
-                        span class="ci" { (number::interval(metric.estimate).unwrap_or_else(|| "no interval".into())) }
+                        span class="big" { (fixed(metric.estimate.value)) }
+                        span class="ci" { (interval(metric.estimate)) }
                     }
                 }
             }
@@ -190,7 +205,7 @@ fn summary(data: &ReportData) -> Option<Part> {
                     li {
                         (Prose(&slice.by)) " " strong { (Name(&row.name)) } ": " (Prose(&slice.metric)) " "
                         (Figure(row.estimate))
-                        @if slice.overall.is_finite() { ", against " (number::fixed(slice.overall)) " overall" }
+                        @if slice.overall.is_finite() { ", against " (fixed(slice.overall)) " overall" }
                     }
                 }
             }
@@ -229,7 +244,7 @@ fn condition(c: &Condition, index: usize) -> Markup {
     let marked = c.thresholds.iter().any(|t| t.fpr.value.is_finite() && t.tpr.value.is_finite());
     html! {
         div class="plots" {
-            @if !c.metrics.is_empty() { div { (metrics(&c.metrics, c.counts)) } }
+            @if !c.metrics.is_empty() { div { (metrics(&c.metrics, c.counts, &title("Metrics"))) } }
             @if !c.histogram.edges.is_empty() {
                 figure {
                     h4 { "Scores" }
@@ -242,7 +257,7 @@ fn condition(c: &Condition, index: usize) -> Markup {
                         p {
                             "The less the two shapes overlap, the better the detector tells them apart."
                             @for t in c.thresholds.iter().filter(|t| t.score.is_finite()) {
-                                " Dashed line: " (Prose(&t.name)) " at " (number::fixed(t.score)) "."
+                                " Dashed line: " (Prose(&t.name)) " at " (fixed(t.score)) "."
                             }
                         }
                     }
@@ -301,10 +316,10 @@ fn condition(c: &Condition, index: usize) -> Markup {
     }
 }
 
-fn metrics(list: &[MetricRow], counts: Counts) -> Markup {
+fn metrics(list: &[MetricRow], counts: Counts, label: &str) -> Markup {
     html! {
         h4 { "Metrics" }
-        div class="scroll" role="region" aria-label="Metrics" tabindex="0" {
+        div class="scroll" role="region" aria-label=(label) tabindex="0" {
             table class="metrics" {
                 caption { (number::both(counts)) " items" }
                 thead { tr { th scope="col" { "metric" } th scope="col" class="num" { "value" } th scope="col" class="num" { "95 % interval" } } }
@@ -315,8 +330,8 @@ fn metrics(list: &[MetricRow], counts: Counts) -> Markup {
                                 (Prose(&row.name))
                                 @if !row.note.is_empty() { span class="note" { (Prose(&row.note)) } }
                             }
-                            td class="num" { (number::fixed(row.estimate.value)) }
-                            td class="num ci" { (number::interval(row.estimate).unwrap_or_else(|| MISSING.into())) }
+                            td class="num" { (fixed(row.estimate.value)) }
+                            td class="num ci" { (interval(row.estimate)) }
                         }
                     }
                 }
@@ -369,9 +384,9 @@ fn systems(list: &[System]) -> Option<Part> {
                                 @match &system.difference {
                                     Some(d) => {
                                         td data-v=(number::fixed(d.estimate.value)) {
-                                            (number::signed(d.estimate.value))
+                                            (signed(d.estimate.value))
                                             @if let Some((low, high)) = d.estimate.interval() {
-                                                " " span class="ci" { "[" (number::signed(low)) ", " (number::signed(high)) "]" }
+                                                " " span class="ci" { "[" (signed(low)) ", " (signed(high)) "]" }
                                             }
                                             span class="note" { (Prose(&d.metric)) ", against " (Name(&d.against)) }
                                         }
@@ -445,7 +460,7 @@ fn groups(slice: &Slice) -> Markup {
             table class="sortable" {
                 caption {
                     (Prose(&slice.metric)) " by " (Prose(&slice.by))
-                    @if slice.overall.is_finite() { "; " (number::fixed(slice.overall)) " over all groups" }
+                    @if slice.overall.is_finite() { "; " (fixed(slice.overall)) " over all groups" }
                     "."
                 }
                 thead {
@@ -465,8 +480,8 @@ fn groups(slice: &Slice) -> Markup {
                                 (Name(&row.name))
                                 @if row.worst { span class="tag" { "worst" } }
                             }
-                            td class="num" data-v=(number::fixed(row.estimate.value)) { (number::fixed(row.estimate.value)) }
-                            td class="ci" { (number::interval(row.estimate).unwrap_or_else(|| MISSING.into())) }
+                            td class="num" data-v=(number::fixed(row.estimate.value)) { (fixed(row.estimate.value)) }
+                            td class="ci" { (interval(row.estimate)) }
                             td class="pic" { (forest.row(row.estimate, class)) }
                             @if genuine { td class="num" data-v=(row.counts.genuine) { (number::count(row.counts.genuine)) } }
                             @if fabricated { td class="num" data-v=(row.counts.fabricated) { (number::count(row.counts.fabricated)) } }
@@ -484,8 +499,8 @@ fn robustness(grid: &Grid) -> Option<Part> {
     }
     let body = html! {
         p {
-            "The same items after common changes, such as compression or resizing. The darker a cell, the worse the \
-             figure; each column has a scale of its own."
+            "The same items after common changes, such as compression or resizing. The stronger the colour of a cell, \
+             the worse the figure. The head of each column gives the ends of its scale: no colour, and the strongest."
         }
         div class="scroll" role="region" aria-label="Robustness" tabindex="0" {
             table class="heat" {
@@ -493,7 +508,12 @@ fn robustness(grid: &Grid) -> Option<Part> {
                 thead {
                     tr {
                         th scope="col" { "condition" }
-                        @for metric in &grid.metrics { th scope="col" { (Prose(&metric.name)) } }
+                        @for metric in &grid.metrics {
+                            th scope="col" {
+                                (Prose(&metric.name))
+                                span class="note" { (fixed(metric.best)) " to " (fixed(metric.worst)) }
+                            }
+                        }
                     }
                 }
                 tbody {
@@ -521,13 +541,11 @@ fn shade(metric: &GridMetric, value: f64) -> String {
 }
 
 fn leak(leak: &Leak) -> Part {
-    let mut rows = vec![
-        ("facts alone, all items", None, leak.facts_auroc, "both"),
-        ("detector, all items", None, leak.detector_auroc, "s0"),
-    ];
+    let mut rows =
+        vec![("facts alone", None, leak.facts_auroc, "both"), ("detector", None, leak.detector_auroc, "s0")];
     if let Some(m) = &leak.matched {
-        rows.push(("facts alone, matched items", Some(m.counts), m.facts_auroc, "both"));
-        rows.push(("detector, matched items", Some(m.counts), m.detector_auroc, "s0"));
+        rows.push(("facts alone", Some(m.counts), m.facts_auroc, "both"));
+        rows.push(("detector", Some(m.counts), m.detector_auroc, "s0"));
     }
     let forest = Forest::new(rows.iter().map(|r| r.2), 0.5);
     let body = html! {
@@ -558,9 +576,9 @@ fn leak(leak: &Leak) -> Part {
                     @for (name, counts, estimate, class) in rows {
                         tr {
                             th scope="row" { (name) }
-                            td { (counts.map_or_else(|| "all".to_owned(), number::both)) }
-                            td class="num" { (number::fixed(estimate.value)) }
-                            td class="ci" { (number::interval(estimate).unwrap_or_else(|| MISSING.into())) }
+                            td { @match counts { Some(counts) => { (number::both(counts)) ", matched" } None => { "all" } } }
+                            td class="num" { (fixed(estimate.value)) }
+                            td class="ci" { (interval(estimate)) }
                             td class="pic" { (forest.row(estimate, class)) }
                         }
                     }
@@ -601,9 +619,9 @@ fn card(e: &Exhibit) -> Markup {
                 dl {
                     dt { "group" } dd { (Name(&e.group)) }
                     dt { "label" } dd { (Prose(&e.label)) }
-                    dt { "score" } dd { (number::fixed(e.score)) }
-                    dt { "log likelihood ratio" } dd { (number::signed(e.llr)) }
-                    dt { "p-value" } dd { (number::fixed(e.p_value)) }
+                    dt { "score" } dd { (fixed(e.score)) }
+                    dt { "log likelihood ratio" } dd { (signed(e.llr)) }
+                    dt { "p-value" } dd { (fixed(e.p_value)) }
                 }
             }
         }

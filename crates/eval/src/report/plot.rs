@@ -234,9 +234,8 @@ fn curves(x: &Axis, y: &Axis, curves: &[Curve<'_>], thresholds: &[Threshold], vi
             }
         }
         @for t in thresholds {
-            @if t.fpr.value.is_finite() && t.tpr.value.is_finite() {
-                @let vertical =
-                    Estimate::new(view.up(t.tpr.value), view.up(t.tpr.low), view.up(t.tpr.high));
+            @let vertical = Estimate::new(view.up(t.tpr.value), view.up(t.tpr.low), view.up(t.tpr.high));
+            @if x.scale.holds(t.fpr.value) && y.scale.holds(vertical.value) {
                 (cross(x, y, t.fpr, vertical))
             }
         }
@@ -473,7 +472,7 @@ impl Forest {
             if low >= 0.0 && high <= 1.0 { (0.0, 1.0) } else { (f64::NEG_INFINITY, f64::INFINITY) };
         let margin = (0.05 * (high - low)).max(0.005);
         let (low, high) = ((low - margin).max(floor), (high + margin).min(ceiling));
-        let (values, decimals) = ticks(low, high, 4);
+        let (values, decimals) = ticks(low, high, 5);
         Self {
             scale: Scale::new(Kind::Linear, low, high),
             ticks: values.into_iter().map(|v| (v, plain(v, decimals))).collect(),

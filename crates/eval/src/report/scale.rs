@@ -22,6 +22,10 @@ impl Scale {
         Self { kind, low, high }
     }
 
+    pub(super) fn holds(self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+
     /// Where a value lies between the ends of the axis, 0 to 1; values beyond are drawn at the end.
     pub(super) fn place(self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
@@ -44,7 +48,7 @@ pub(super) fn ticks(low: f64, high: f64, n: usize) -> (Vec<f64>, usize) {
     let raw = span / n as f64;
     let power = raw.log10().floor();
     let base = 10f64.powf(power);
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * base).find(|s| *s >= raw * 0.999).unwrap_or(raw);
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * base).find(|s| *s >= raw * 0.75).unwrap_or(raw);
     let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        assert_eq!(ticks(-4.2, 8.1, 5), (vec![0.0, 5.0], 0));
+        assert_eq!(ticks(-4.2, 8.1, 5), (vec![-4.0, -2.0, 0.0, 2.0, 4.0, 6.0, 8.0], 0));
         assert_eq!(ticks(0.0, 0.4, 4).1, 1);
         assert_eq!(ticks(0.0, 0.0, 4), (vec![], 0));
         assert_eq!(ticks(f64::NAN, 1.0, 4), (vec![], 0));
