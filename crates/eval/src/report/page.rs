@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::data::{
     Class, Condition, Counts, Estimate, Exhibit, Grid, GridMetric, Leak, MetricRow, Preview, ReportData,
-    Slice, System,
+    Slice, SliceRow, System,
 };
 use super::number::{self, MISSING};
 use super::plot::{self, Curve, Forest};
@@ -142,8 +142,8 @@ fn page(data: &ReportData) -> Markup {
                 }
                 footer {
                     "Made by Candor " (Prose(&data.version))
-                    ". Every interval is a 95 % interval. A score is evidence, not proof: a low one does not show that \
-                     an item is genuine."
+                    ". Every interval is a 95\u{a0}% interval. A score is evidence, not proof: a low one does not show \
+                     that an item is genuine."
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -184,8 +184,8 @@ fn summary(data: &ReportData) -> Option<Part> {
     let body = html! {
         p {
             "The main figures for the condition " strong { (Name(&first.name)) } ", over "
-            (number::both(first.counts)) " items. The brackets hold the 95 % interval: the range of values that the \
-             data leave plausible."
+            (number::both(first.counts)) " items. The brackets hold the 95\u{a0}% interval: the range of values that \
+             the data leave plausible."
         }
         dl class="tiles" {
             @for metric in first.metrics.iter().take(TILES) {
@@ -321,8 +321,14 @@ fn metrics(list: &[MetricRow], counts: Counts, label: &str) -> Markup {
         h4 { "Metrics" }
         div class="scroll" role="region" aria-label=(label) tabindex="0" {
             table class="metrics" {
-                caption { (number::both(counts)) " items" }
-                thead { tr { th scope="col" { "metric" } th scope="col" class="num" { "value" } th scope="col" class="num" { "95 % interval" } } }
+                caption { span { (number::both(counts)) " items" } }
+                thead {
+                    tr {
+                        th scope="col" { "metric" }
+                        th scope="col" class="num" { "value" }
+                        th scope="col" class="num" { "95\u{a0}% interval" }
+                    }
+                }
                 tbody {
                     @for row in list {
                         tr {
@@ -364,7 +370,7 @@ fn systems(list: &[System]) -> Option<Part> {
         }
         div class="scroll" role="region" aria-label="Comparison of systems" tabindex="0" {
             table class="sortable" {
-                caption { "Systems compared, with 95 % intervals." }
+                caption { span { "Systems compared, with 95\u{a0}% intervals." } }
                 thead {
                     tr {
                         th scope="col" { "system" }
@@ -405,12 +411,19 @@ fn systems(list: &[System]) -> Option<Part> {
                 figure {
                     h4 { "ROC curves" }
                     (plot::roc("s-roc", "ROC curves of the systems", &curves, &[]))
-                    figcaption { p { "The system whose curve lies higher finds more at the same share of false alarms." } }
+                    figcaption {
+                        p { "The system whose curve lies higher finds more at the same share of false alarms." }
+                    }
                 }
                 figure {
                     h4 { "ROC curves, few false alarms" }
                     (plot::log_roc("s-log", "ROC curves of the systems, logarithmic", &curves, &[]))
-                    figcaption { p { "The left end spread out. Curves that cross mean that the better system depends on the threshold." } }
+                    figcaption {
+                        p {
+                            "The left end spread out. Curves that cross mean that the better system depends on the \
+                             threshold."
+                        }
+                    }
                 }
                 figure {
                     h4 { "DET curves" }
@@ -434,8 +447,8 @@ fn slices(list: &[Slice]) -> Option<Part> {
     ];
     let body = html! {
         p {
-            "Dot and bar show a group's figure and its 95 % interval; the dotted line is the figure over all groups. \
-             The worst group is in bold. Wide bars mean few items, not a worse detector."
+            "Dot and bar show a group's figure and its 95\u{a0}% interval; the dotted line is the figure over all \
+             groups. The worst group is in bold. Wide bars mean few items, not a worse detector."
         }
         @for (class, heading) in classes {
             @if list.iter().any(|s| s.class == class) {
@@ -459,32 +472,38 @@ fn groups(slice: &Slice) -> Markup {
         div class="scroll" role="region" aria-label=(label) tabindex="0" {
             table class="sortable" {
                 caption {
-                    (Prose(&slice.metric)) " by " (Prose(&slice.by))
-                    @if slice.overall.is_finite() { "; " (fixed(slice.overall)) " over all groups" }
-                    "."
+                    span {
+                        (Prose(&slice.metric)) " by " (Prose(&slice.by))
+                        @if slice.overall.is_finite() { "; " (fixed(slice.overall)) " over all groups" }
+                        "."
+                    }
                 }
                 thead {
                     tr {
                         th scope="col" { (Prose(&slice.by)) }
                         th scope="col" class="num" { (Prose(&slice.metric)) }
-                        th scope="col" data-fixed { "95 % interval" }
+                        th scope="col" data-fixed { "95\u{a0}% interval" }
                         th scope="col" class="pic" data-fixed { (forest.head()) }
                         @if genuine { th scope="col" class="num" { "genuine" } }
                         @if fabricated { th scope="col" class="num" { "machine-made" } }
                     }
                 }
                 tbody {
-                    @for row in &slice.rows {
-                        tr class=[row.worst.then_some("worst")] {
+                    @for SliceRow { name, counts, estimate, worst } in &slice.rows {
+                        tr class=[worst.then_some("worst")] {
                             th scope="row" {
-                                (Name(&row.name))
-                                @if row.worst { span class="tag" { "worst" } }
+                                (Name(name))
+                                @if *worst { span class="tag" { "worst" } }
                             }
-                            td class="num" data-v=(number::fixed(row.estimate.value)) { (fixed(row.estimate.value)) }
-                            td class="ci" { (interval(row.estimate)) }
-                            td class="pic" { (forest.row(row.estimate, class)) }
-                            @if genuine { td class="num" data-v=(row.counts.genuine) { (number::count(row.counts.genuine)) } }
-                            @if fabricated { td class="num" data-v=(row.counts.fabricated) { (number::count(row.counts.fabricated)) } }
+                            td class="num" data-v=(number::fixed(estimate.value)) { (fixed(estimate.value)) }
+                            td class="ci" { (interval(*estimate)) }
+                            td class="pic" { (forest.row(*estimate, class)) }
+                            @if genuine {
+                                td class="num" data-v=(counts.genuine) { (number::count(counts.genuine)) }
+                            }
+                            @if fabricated {
+                                td class="num" data-v=(counts.fabricated) { (number::count(counts.fabricated)) }
+                            }
                         }
                     }
                 }
@@ -504,7 +523,7 @@ fn robustness(grid: &Grid) -> Option<Part> {
         }
         div class="scroll" role="region" aria-label="Robustness" tabindex="0" {
             table class="heat" {
-                caption { "Figures with their 95 % intervals for each condition." }
+                caption { span { "Figures with their 95\u{a0}% intervals for each condition." } }
                 thead {
                     tr {
                         th scope="col" { "condition" }
@@ -544,8 +563,8 @@ fn leak(leak: &Leak) -> Part {
     let mut rows =
         vec![("facts alone", None, leak.facts_auroc, "both"), ("detector", None, leak.detector_auroc, "s0")];
     if let Some(m) = &leak.matched {
-        rows.push(("facts alone", Some(m.counts), m.facts_auroc, "both"));
-        rows.push(("detector", Some(m.counts), m.detector_auroc, "s0"));
+        rows.push(("facts alone, matched", Some(m.counts), m.facts_auroc, "both"));
+        rows.push(("detector, matched", Some(m.counts), m.detector_auroc, "s0"));
     }
     let forest = Forest::new(rows.iter().map(|r| r.2), 0.5);
     let body = html! {
@@ -562,24 +581,24 @@ fn leak(leak: &Leak) -> Part {
         @if !leak.verdict.is_empty() { p { strong { (Prose(&leak.verdict)) } } }
         div class="scroll" role="region" aria-label="Leak test" tabindex="0" {
             table {
-                caption { "AUROC of facts and detector." }
+                caption { span { "AUROC of facts and detector." } }
                 thead {
                     tr {
                         th scope="col" { "judged by" }
-                        th scope="col" { "items" }
                         th scope="col" class="num" { "AUROC" }
-                        th scope="col" { "95 % interval" }
+                        th scope="col" { "95\u{a0}% interval" }
                         th scope="col" class="pic" { (forest.head()) }
+                        th scope="col" { "items" }
                     }
                 }
                 tbody {
                     @for (name, counts, estimate, class) in rows {
                         tr {
                             th scope="row" { (name) }
-                            td { @match counts { Some(counts) => { (number::both(counts)) ", matched" } None => { "all" } } }
                             td class="num" { (fixed(estimate.value)) }
                             td class="ci" { (interval(estimate)) }
                             td class="pic" { (forest.row(estimate, class)) }
+                            td class="whole" { (counts.map_or_else(|| "all".to_owned(), number::both)) }
                         }
                     }
                 }
@@ -665,8 +684,8 @@ fn glossary() -> Part {
             "The chance that a machine-made item scores higher than a genuine one. 1 is perfect, 0.5 is guessing.",
         ),
         (
-            "TPR at x % FPR",
-            "The share of machine-made items found when x % of genuine items are flagged by mistake.",
+            "TPR at x\u{a0}% FPR",
+            "The share of machine-made items found when x\u{a0}% of genuine items are flagged by mistake.",
         ),
         ("EER", "The error at the threshold where both kinds of error are equally common. Lower is better."),
         (
@@ -676,7 +695,7 @@ fn glossary() -> Part {
         (
             "Log likelihood ratio",
             "How much likelier the score is for a machine-made item than for a genuine one, as a natural logarithm. 0 \
-             says nothing, +2.3 is ten to one for machine-made, -2.3 ten to one for genuine.",
+             says nothing, +2.3 is ten to one for machine-made, −2.3 ten to one for genuine.",
         ),
         (
             "Cllr",
@@ -684,7 +703,7 @@ fn glossary() -> Part {
         ),
         ("p-value", "The share of held-back genuine items that score at least as high as this one."),
         (
-            "95 % interval",
+            "95\u{a0}% interval",
             "Drawn by a method that holds the true value 95 times in 100. It covers chance in the choice of items and \
              sources, not a data set that is unlike yours.",
         ),
