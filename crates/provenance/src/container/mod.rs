@@ -12,7 +12,7 @@ pub(crate) mod png;
 pub(crate) mod trailer;
 pub(crate) mod zip;
 
-use crate::bytes::has;
+use crate::bytes::{be32, has};
 use crate::meta::{exif, id3};
 use crate::sink::Sink;
 
@@ -92,7 +92,13 @@ impl Kind {
             _ if b.starts_with(b"PK\x03\x04") => Self::Zip,
             _ if exif::Layout::of(b).is_some() => Self::Tiff,
             _ if box_type == b"JXL " => Self::Jxl,
-            _ if matches!(box_type, b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip") => Self::Bmff,
+            // Four letters alone may stand in a text: the size before them must be possible too.
+            _ if matches!(box_type, b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip")
+                && be32(b, 0)
+                    .is_some_and(|n| (n as usize) <= b.len() || n < 1 << 24 || box_type == b"mdat") =>
+            {
+                Self::Bmff
+            }
             _ if b.starts_with(b"%PDF-") || start.windows(6).any(|w| w == b"%PDF-1" || w == b"%PDF-2") => {
                 Self::Pdf
             }

@@ -55,7 +55,7 @@ fn from_object(value: &Value) -> Option<Label> {
 }
 
 /// Whether `text` is the wrapped form, which needs no key to be known by.
-fn wrapped(text: &str) -> bool {
+pub(crate) fn wrapped(text: &str) -> bool {
     let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\0');
     text.starts_with('{')
         && json::parse_object(text)

@@ -183,7 +183,8 @@ fn of_action(action: &Value, generative_label: bool) -> Finding {
     let created = matches!(kind.as_str(), "c2pa.created" | "created");
     let agent = agent(action);
     let parameters = action.get("parameters");
-    let stated = action.text_of("digitalSourceType");
+    let inner = || parameters.as_ref().and_then(|p| p.text_of("digitalSourceType"));
+    let stated = action.text_of("digitalSourceType").or_else(inner);
     let adobe = parameters.as_ref().and_then(|p| p.text_of("com.adobe.digitalSourceType"));
     let mut finding = if let Some(source) = stated.as_deref().and_then(source_type) {
         of_source(source, created).with("digitalSourceType", stated.unwrap_or_default())

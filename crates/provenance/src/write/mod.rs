@@ -158,6 +158,30 @@ fn survey(bytes: &[u8]) -> (Vec<aigc::Label>, bool, Kind) {
     (labels, !sink.stores.is_empty(), kind)
 }
 
+/// The file with the labels in its EXIF texts overwritten with spaces, if it has any and no checksum covers them.
+fn without_exif_labels(bytes: &[u8], kind: Kind) -> Option<Vec<u8>> {
+    if !matches!(kind, Kind::Jpeg | Kind::WebP | Kind::Tiff) {
+        return None;
+    }
+    let limits = Limits::default();
+    let mut sink = Sink::new(&limits);
+    kind.read(bytes, &mut sink);
+    let mut out = None;
+    for text in sink.texts.iter().filter(|t| t.space == crate::sink::Space::Exif && aigc::wrapped(&t.value)) {
+        let Some(at) = text.location.offset.and_then(|o| usize::try_from(o).ok()) else { continue };
+        // Eight bytes may name the encoding; anything but ASCII is left to be refused.
+        let prefix = [0, 8]
+            .into_iter()
+            .find(|p| bytes.get(at + p..).is_some_and(|b| b.starts_with(text.value.as_bytes())));
+        let Some(start) = prefix.map(|p| at + p) else { continue };
+        let copy = out.get_or_insert_with(|| bytes.to_vec());
+        if let Some(range) = copy.get_mut(start..start + text.value.len()) {
+            range.fill(b' ');
+        }
+    }
+    out
+}
+
 /// Adds a label to a file in memory.
 ///
 /// # Errors
@@ -168,6 +192,8 @@ pub fn label(bytes: &[u8], label: &Label, options: Options) -> Result<Labelled> 
     if !before.is_empty() && !options.replace {
         return Err(Error::AlreadyLabelled);
     }
+    let blanked = if options.replace { without_exif_labels(bytes, kind) } else { None };
+    let bytes = blanked.as_deref().unwrap_or(bytes);
     let out = match kind {
         Kind::Jpeg => image::jpeg(bytes, &json)?,
         Kind::Png => image::png(bytes, &json)?,

@@ -147,7 +147,10 @@ pub(super) fn write(bytes: &[u8], json: &str) -> Result<Vec<u8>> {
         return Err(Error::Refused("the MP4 file is fragmented"));
     }
     let parts = children(bytes, movie, 0)?;
-    let user = parts.iter().find(|b| &b.kind == b"udta");
+    // Some files have several; the one that has a label already is the one to change.
+    let users = || parts.iter().filter(|b| &b.kind == b"udta");
+    let labelled = users().find(|b| crate::bytes::find(b.body, b"AIGC").is_some());
+    let user = labelled.or_else(|| users().next());
     let user_parts = match user {
         Some(user) => children(bytes, user, 0)?,
         None => Vec::new(),

@@ -101,6 +101,12 @@ fn a_label_elsewhere_is_not_overlooked() {
         .concat();
     let file = jpeg::tests::jpeg(&[(0xe1, &exif)]);
     assert!(matches!(label(&file, &sample(), Options::default()), Err(Error::AlreadyLabelled)));
+    let new = label(&file, &sample(), Options { replace: true }).unwrap();
+    assert_eq!(survey(&new.bytes).0.len(), 1);
+    let wide: Vec<u8> = b"{\"AIGC\":{\"Label\":\"1\"}}".iter().flat_map(|b| [0, *b]).collect();
+    let exif =
+        [b"Exif\0\0", &exif::tests::tiff(&[(0x9286, &[b"UNICODE\0", &wide[..]].concat())])[..]].concat();
+    let file = jpeg::tests::jpeg(&[(0xe1, &exif)]);
     assert!(matches!(label(&file, &sample(), Options { replace: true }), Err(Error::Refused(_))));
 }
 
