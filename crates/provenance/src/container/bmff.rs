@@ -266,6 +266,10 @@ fn still_items(
             }
         };
         wanted.extend(item());
+        // A picture has one of each.
+        if wanted.len() >= 16 {
+            break;
+        }
     }
     if wanted.is_empty() {
         return;

@@ -359,7 +359,8 @@ impl<'a> Doc<'a> {
 
     fn merge(&mut self, trailer: &[(String, Obj)]) {
         for (key, value) in trailer {
-            if self.get(key).is_none() {
+            let known = matches!(key.as_str(), "Root" | "Info" | "Size" | "ID" | "Encrypt");
+            if known && self.get(key).is_none() {
                 self.trailer.push((key.clone(), value.clone()));
             }
         }
@@ -495,6 +496,10 @@ impl<'a> Doc<'a> {
 
     fn load(&mut self, number: u32, sink: &mut Sink<'_>) -> Option<Obj> {
         self.reads = self.reads.checked_sub(1)?;
+        // Many references may name one large object.
+        if !sink.spend(0) {
+            return None;
+        }
         match *self.entries.get(&number)? {
             Entry::At(at) => {
                 let mut lexer = Lexer::new(self.data, at);
@@ -722,6 +727,35 @@ pub(crate) mod tests {
         let at = crate::bytes::rfind(&file, b"startxref").unwrap();
         file[at + 10] = b'x';
         assert_eq!(texts(&file), expected);
+    }
+
+    #[test]
+    fn info_in_an_object_stream() {
+        let stream = "2 0 << /AIGC (x) /Title (A) >>";
+        let mut file = b"%PDF-1.7\n".to_vec();
+        let catalogue = file.len();
+        file.extend(b"1 0 obj\n<< /Type /Catalog >>\nendobj\n");
+        let objects = file.len();
+        file.extend(
+            format!(
+                "3 0 obj\n<< /Type /ObjStm /N 1 /First 4 /Length {} >>\nstream\n{stream}\nendstream\nendobj\n",
+                stream.len()
+            )
+            .bytes(),
+        );
+        let xref = file.len();
+        file.extend(
+            b"4 0 obj\n<< /Type /XRef /Size 5 /W [1 2 1] /Root 1 0 R /Info 2 0 R /Length 20 >>\nstream\n",
+        );
+        for (kind, at, third) in [(0, 0, 0), (1, catalogue, 0), (2, 3, 0), (1, objects, 0), (1, xref, 0)] {
+            file.extend([kind, (at >> 8) as u8, at as u8, third]);
+        }
+        file.extend(format!("\nendstream\nendobj\nstartxref\n{xref}\n%%EOF\n").bytes());
+        let expected = [("AIGC".to_owned(), "x".to_owned()), ("Title".to_owned(), "A".to_owned())];
+        assert_eq!(texts(&file), expected);
+        let label = crate::write::Label::generated("Maker", "1");
+        let done = crate::write::label(&file, &label, crate::write::Options::default()).unwrap();
+        assert!(texts(&done.bytes).contains(&("Title".to_owned(), "A".to_owned())));
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub(crate) const NAMESPACE: &str = "http://www.tc260.org.cn/ns/AIGC/1.0/";
 const FIELDS: [&str; 6] =
     ["ContentProducer", "ProduceID", "ReservedCode1", "ContentPropagator", "PropagateID", "ReservedCode2"];
 
+/// Labels of one file that are compared.
+const MAX_LABELS: usize = 64;
+
 /// A label that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Label {
@@ -107,6 +110,7 @@ pub(crate) fn find(sink: &mut Sink<'_>) -> Vec<(Label, Location)> {
             }
         }
     }
+    found.truncate(MAX_LABELS);
     if unreadable {
         sink.warn(WarningCode::NotRead, "a label of GB 45438-2025 is there, but cannot be read");
     }

@@ -186,12 +186,17 @@ fn png(sink: &Sink<'_>, out: &mut Vec<Statement>) {
         let id = value.get(at + 8..)?.get(..36)?;
         is_uuid(id).then(|| id.to_owned())
     };
+    let mut jobs = 0;
     for text in &sink.texts {
+        if jobs >= 16 {
+            break;
+        }
         let described = matches!(
             (text.space, text.key.as_str()),
             (Space::Png, "Description") | (Space::Exif, "ImageDescription")
         );
         if described && let Some(id) = job(&text.value) {
+            jobs += 1;
             let flags =
                 ["--v ", "--ar ", "--niji", "--stylize", "--s ", "--chaos", "--style", "--seed", "--q "];
             let flagged = flags.iter().any(|f| text.value.contains(f));

@@ -135,6 +135,9 @@ pub(crate) fn read(sink: &Sink<'_>, out: &mut Vec<Statement>) {
     let scheme = sink.texts.iter().any(|t| t.space == Space::Png && t.key == "fooocus_scheme");
     for text in sink.texts.iter().filter(|t| is_free(t) && !taken.contains(&t.location.place)) {
         found.extend(free(text, scheme));
+        if found.len() > sink.limits.max_statements {
+            break;
+        }
     }
     out.append(&mut found);
 }
@@ -220,7 +223,9 @@ fn has_flag(line: &str, flag: &str) -> bool {
 
 fn invokeai(sink: &Sink<'_>, out: &mut Vec<Statement>) {
     let words = "The file carries the parameters that InvokeAI writes.";
-    for text in sink.texts.iter().filter(|t| t.space == Space::Png) {
+    let known = ["invokeai_metadata", "sd-metadata", "Dream", "dream"];
+    let texts = sink.texts.iter().filter(|t| t.space == Space::Png && known.contains(&t.key.as_str()));
+    for text in texts.take(16) {
         let grade = match text.key.as_str() {
             "invokeai_metadata" => json::parse_object(&text.value).map(|v| {
                 let known = [
@@ -322,7 +327,7 @@ fn easy_diffusion(sink: &Sink<'_>, out: &mut Vec<Statement>) {
         out.push(generated("generator/easy-diffusion", grade, "Easy Diffusion", prompt, words).done());
         return;
     }
-    for text in sink.texts.iter().filter(|t| t.space == Space::Exif && t.key == "UserComment") {
+    for text in sink.texts.iter().filter(|t| t.space == Space::Exif && t.key == "UserComment").take(16) {
         let json = json::parse_object(&text.value);
         let known = ["prompt", "negative_prompt", "seed", "use_stable_diffusion_model"];
         if json.is_some_and(|v| known.iter().all(|k| v.get(k).is_some())) {

@@ -123,6 +123,11 @@ fn quoted(text: &str, start: usize, end: usize) -> bool {
 /// Whether a quotation is open at `at`, within its line.
 fn in_quotation(text: &str, at: usize) -> bool {
     let line = text.get(..at).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+    let mut from = line.len().saturating_sub(2000);
+    while !line.is_char_boundary(from) {
+        from += 1;
+    }
+    let line = line.get(from..).unwrap_or_default();
     let count = |c: char| line.matches(c).count();
     count('"') % 2 == 1 || count('“') > count('”') || count('«') > count('»') || count('「') > count('」')
 }

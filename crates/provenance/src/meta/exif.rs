@@ -138,6 +138,10 @@ fn directory(
             sink.damaged(what);
             continue;
         };
+        // Values may overlap, so their sizes add up to more than the file.
+        if !sink.spend(value.len()) {
+            return Some(());
+        }
         let offset = base.saturating_add(start);
         match (tag, wanted) {
             (EXIF_IFD | SUB_IFDS, _) => {
