@@ -1,0 +1,350 @@
+//! Invisible watermarks in pixels.
+//!
+//! Stable Diffusion, SDXL and FLUX mark their pictures with the `dwtDct` scheme of the `invisible-watermark` library
+//! (0.2.0): the chroma plane U is split by one Haar step, and in each 4x4 block of its low band the largest coefficient is
+//! moved to a quarter or three quarters of a step of 36. The messages are public, so anybody can write them.
+//!
+//! Counting bits is not enough: on flat areas all blocks give the same bit, which matches more than half of a message by
+//! itself. [`dwt_dct`] compares the votes of blocks that should be one with those that should be zero.
+
+use crate::marks::Draft;
+use crate::report::{Grade, Location, Says, Statement};
+
+/// Step of the quantiser.
+const STEP: f64 = 36.0;
+/// Sides below this are not marked by the library.
+const MIN_SIDE: usize = 256;
+/// Bounds of `z` and of `t` from which on the mark is there, or may be.
+const STRONG: (f64, f64) = (6.0, 4.5);
+const WEAK: (f64, f64) = (4.5, 4.0);
+
+const SDXL: &str = "101100111110110010010000011110111011000110011110";
+/// The constant has 48 digits, of which the two leading zeros are lost in writing.
+const FLUX: &str = "1010101111111010000111100111001111010100101110";
+
+/// Which public message was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// `StableDiffusionV1`, 136 bits: the scripts of Stable Diffusion 1.
+    StableDiffusion1,
+    /// `SDV2`, 32 bits: the scripts of Stable Diffusion 2.
+    StableDiffusion2,
+    /// 48 bits: SDXL, in Stability's code and in diffusers.
+    Sdxl,
+    /// 46 bits: FLUX.
+    Flux,
+}
+
+impl Message {
+    const ALL: [Self; 4] = [Self::StableDiffusion1, Self::StableDiffusion2, Self::Sdxl, Self::Flux];
+
+    /// Name of the model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StableDiffusion1 => "Stable Diffusion 1",
+            Self::StableDiffusion2 => "Stable Diffusion 2",
+            Self::Sdxl => "SDXL",
+            Self::Flux => "FLUX",
+        }
+    }
+
+    fn bits(self) -> Vec<bool> {
+        let ascii =
+            |text: &str| text.bytes().flat_map(|b| (0..8).rev().map(move |i| (b >> i) & 1 == 1)).collect();
+        let digits = |text: &str| text.bytes().map(|b| b == b'1').collect();
+        match self {
+            Self::StableDiffusion1 => ascii("StableDiffusionV1"),
+            Self::StableDiffusion2 => ascii("SDV2"),
+            Self::Sdxl => digits(SDXL),
+            Self::Flux => digits(FLUX),
+        }
+    }
+}
+
+/// How the marking program handled the colours; it is found by trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// U was computed from floating-point colours, where its zero lies at 0.5 and not at 128.
+    pub float: bool,
+    /// Red and blue were swapped (diffusers before February 2024).
+    pub swapped: bool,
+}
+
+/// The best fit among messages and variants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    /// The message that fits best.
+    pub message: Message,
+    /// How it was read.
+    pub variant: Variant,
+    /// Difference between the votes for one and for zero, in standard deviations of as many independent votes.
+    pub z: f64,
+    /// The same difference in standard errors of the bits (Welch's t). Votes of neighbouring blocks are not independent:
+    /// where a bit falls on the same columns of the picture again and again, `z` alone is high by chance.
+    pub t: f64,
+    /// Bits of the message that the majority of their blocks gives.
+    pub matching: usize,
+    /// Bits of the message.
+    pub bits: usize,
+}
+
+/// Reads the `dwtDct` watermark from interleaved 8-bit RGB; the best fit, however poor.
+///
+/// `None` if `rgb` is not `width * height * 3` bytes or a side is below 256 pixels. The pixels must be those of the file:
+/// any change of size destroys the mark.
+pub fn dwt_dct(rgb: &[u8], width: usize, height: usize) -> Option<Mark> {
+    let len = width.checked_mul(height)?.checked_mul(3)?;
+    if rgb.len() != len || width < MIN_SIDE || height < MIN_SIDE {
+        return None;
+    }
+    let messages = Message::ALL.map(|m| (m, m.bits()));
+    let mut best: Option<Mark> = None;
+    for (swapped, float) in [(false, false), (false, true), (true, false), (true, true)] {
+        let variant = Variant { float, swapped };
+        let votes = votes(rgb, width, height, variant);
+        for (message, bits) in &messages {
+            let Some((z, t, matching)) = statistic(&votes, bits) else { continue };
+            if best.is_none_or(|b| z.min(t) > b.z.min(b.t)) {
+                best = Some(Mark { message: *message, variant, z, t, matching, bits: bits.len() });
+            }
+        }
+    }
+    best
+}
+
+/// Wraps a mark as a statement if it stands out: strong with `z` above 6 and `t` above 4.5, weak above 4.5 and 4.
+pub fn statement(mark: &Mark) -> Option<Statement> {
+    let above = |(z, t): (f64, f64)| mark.z > z && mark.t > t;
+    let grade = if above(STRONG) {
+        Grade::Strong
+    } else if above(WEAK) {
+        Grade::Weak
+    } else {
+        return None;
+    };
+    let words = if grade == Grade::Strong {
+        "The file's pixels carry the public watermark of a picture generator; anyone can write it."
+    } else {
+        "The file's pixels hold traces that fit the public watermark of a picture generator, near chance."
+    };
+    let location = Location { place: "pixels".to_owned(), offset: None };
+    let variant = match (mark.variant.float, mark.variant.swapped) {
+        (false, false) => "8-bit",
+        (true, false) => "float",
+        (false, true) => "8-bit, swapped",
+        (true, true) => "float, swapped",
+    };
+    let says = if grade == Grade::Strong { Says::Ai } else { Says::Other };
+    let draft = Draft::new("watermark/dwt-dct", grade, says, &location, words)
+        .generator(mark.message.name())
+        .field("z", format!("{:.1}", mark.z))
+        .field("t", format!("{:.1}", mark.t))
+        .field("matching bits", format!("{} of {}", mark.matching, mark.bits))
+        .field("variant", variant);
+    Some(draft.done())
+}
+
+/// U of one pixel as `OpenCV` computes it (BT.601); in floating point, less the 127.5 by which its zero is off.
+fn chroma(pixel: &[u8], variant: Variant) -> f64 {
+    let &[mut r, g, mut b] = pixel else { return 0.0 };
+    if variant.swapped {
+        (r, b) = (b, r);
+    }
+    if variant.float {
+        let luma = 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b);
+        return 0.492 * (f64::from(b) - luma) + 0.5;
+    }
+    // Fixed point with 14 bits, rounded, as in `cvtColor` for bytes.
+    let (r, g, b) = (i32::from(r), i32::from(g), i32::from(b));
+    let luma = (r * 4899 + g * 9617 + b * 1868 + 8192) >> 14;
+    let u = ((b - luma) * 8061 + (128 << 14) + 8192) >> 14;
+    f64::from(u.clamp(0, 255))
+}
+
+/// One vote for each 8x8 pixels, row by row: the largest coefficient of the block, its first left out, in the upper half
+/// of its step.
+fn votes(rgb: &[u8], width: usize, height: usize, variant: Variant) -> Vec<bool> {
+    // The plane is cropped to multiples of 4; its low band has half of that.
+    let low_width = width / 4 * 2;
+    let low_height = height / 4 * 2;
+    let mut out = Vec::with_capacity((low_width / 4) * (low_height / 4));
+    let mut band = vec![0.0_f64; low_width * 4];
+    for block_row in 0..low_height / 4 {
+        for (y, row) in band.chunks_exact_mut(low_width).enumerate() {
+            let top = (block_row * 4 + y) * 2 * width * 3;
+            let Some(rows) = rgb.get(top..top + 2 * width * 3) else { return out };
+            let (upper, lower) = rows.split_at(width * 3);
+            for ((slot, up), down) in row.iter_mut().zip(upper.chunks_exact(6)).zip(lower.chunks_exact(6)) {
+                let sum: f64 =
+                    up.chunks_exact(3).chain(down.chunks_exact(3)).map(|p| chroma(p, variant)).sum();
+                *slot = sum / 2.0;
+            }
+        }
+        for block in 0..low_width / 4 {
+            let mut largest = f64::NEG_INFINITY;
+            for (y, row) in band.chunks_exact(low_width).enumerate() {
+                let cells = row.iter().skip(block * 4).take(4);
+                for value in cells.skip(usize::from(y == 0)) {
+                    largest = largest.max(value.abs());
+                }
+            }
+            out.push(largest % STEP > STEP / 2.0);
+        }
+    }
+    out
+}
+
+/// Votes of the bits that should be the same.
+#[derive(Debug, Default)]
+struct Group {
+    set: f64,
+    all: f64,
+    bits: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Group {
+    fn add(&mut self, set: f64, all: f64) {
+        let mean = set / all;
+        self.set += set;
+        self.all += all;
+        self.bits += 1.0;
+        self.sum += mean;
+        self.squares += mean * mean;
+    }
+
+    fn variance_of_mean(&self) -> f64 {
+        let spread = (self.squares - self.sum * self.sum / self.bits).max(0.0);
+        spread / (self.bits - 1.0) / self.bits
+    }
+}
+
+/// The difference of the means of votes whose bit is 1 and 0 by two measures, and the bits that match.
+fn statistic(votes: &[bool], bits: &[bool]) -> Option<(f64, f64, usize)> {
+    let mut tally = vec![(0_u32, 0_u32); bits.len()];
+    for chunk in votes.chunks(bits.len().max(1)) {
+        for (slot, &vote) in tally.iter_mut().zip(chunk) {
+            slot.0 += u32::from(vote);
+            slot.1 += 1;
+        }
+    }
+    let (mut ones, mut zeros) = (Group::default(), Group::default());
+    let mut matching = 0;
+    for (&(set, all), &bit) in tally.iter().zip(bits) {
+        if all > 0 {
+            let side = if bit { &mut ones } else { &mut zeros };
+            side.add(f64::from(set), f64::from(all));
+        }
+        // The library's decision: the mean of the votes times 255 above 127.
+        matching += usize::from((f64::from(set) * 255.0 > 127.0 * f64::from(all)) == bit);
+    }
+    if ones.bits < 2.0 || zeros.bits < 2.0 {
+        return None;
+    }
+    let p = (ones.set + zeros.set) / (ones.all + zeros.all);
+    let by_votes = p * (1.0 - p) * (1.0 / ones.all + 1.0 / zeros.all);
+    // The spread between bits that should be the same shows how independent the votes are.
+    let by_bits = ones.variance_of_mean() + zeros.variance_of_mean();
+    let difference = ones.set / ones.all - zeros.set / zeros.all;
+    let over = |variance: f64| if variance > 0.0 { difference / variance.sqrt() } else { 0.0 };
+    // Bits without any spread at all would make `t` infinite.
+    let (z, t) = (over(by_votes), over(by_bits.max(by_votes)));
+    Some((z, t, matching))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(width: usize, height: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        (0..width * height * 3)
+            .map(|i| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (90 + (i / 3 % width) / 8 + (state >> 28) as usize) as u8
+            })
+            .collect()
+    }
+
+    /// Marks a picture in the library's way, but in the pixel domain: the blue of the four pixels under the largest
+    /// coefficient is moved until U has the wanted value.
+    fn mark(rgb: &mut [u8], width: usize, height: usize, bits: &[bool]) {
+        let low_width = width / 4 * 2;
+        let variant = Variant { float: false, swapped: false };
+        let mut k = 0;
+        for block_row in 0..height / 8 {
+            for block in 0..low_width / 4 {
+                let bit = bits[k % bits.len()];
+                k += 1;
+                let cell = |x: usize, y: usize| ((block_row * 4 + y) * 2, (block * 4 + x) * 2);
+                let sum = |rgb: &[u8], (y, x): (usize, usize)| {
+                    let at = |y: usize, x: usize| (y * width + x) * 3;
+                    [at(y, x), at(y, x + 1), at(y + 1, x), at(y + 1, x + 1)]
+                        .iter()
+                        .map(|&i| chroma(&rgb[i..i + 3], variant))
+                        .sum::<f64>()
+                        / 2.0
+                };
+                let cells: Vec<_> = (1..16).map(|i| cell(i % 4, i / 4)).collect();
+                let best =
+                    cells.iter().copied().max_by(|a, b| sum(rgb, *a).total_cmp(&sum(rgb, *b))).unwrap();
+                let wanted = ((sum(rgb, best) / 36.0).floor() + if bit { 0.75 } else { 0.25 }) * 36.0;
+                for _ in 0..300 {
+                    let off = wanted - sum(rgb, best);
+                    if off.abs() < 4.0 {
+                        break;
+                    }
+                    let (y, x) = best;
+                    for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                        let i = ((y + dy) * width + x + dx) * 3 + 2;
+                        rgb[i] = if off > 0.0 { rgb[i].saturating_add(1) } else { rgb[i].saturating_sub(1) };
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn messages_have_their_lengths() {
+        assert_eq!(Message::ALL.map(|m| m.bits().len()), [136, 32, 48, 46]);
+    }
+
+    #[test]
+    fn a_marked_picture_is_told_from_a_clean_one() {
+        let (width, height) = (258, 261);
+        let mut rgb = noise(width, height);
+        let clean = dwt_dct(&rgb, width, height).unwrap();
+        assert!(clean.z < WEAK.0, "{clean:?}");
+        assert_eq!(statement(&clean), None);
+        mark(&mut rgb, width, height, &Message::StableDiffusion2.bits());
+        let marked = dwt_dct(&rgb, width, height).unwrap();
+        assert_eq!(marked.message, Message::StableDiffusion2);
+        assert!(marked.z > STRONG.0, "{marked:?}");
+        assert_eq!(statement(&marked).unwrap().grade, Grade::Strong);
+    }
+
+    #[test]
+    fn stripes_are_no_mark() {
+        // 46 blocks in a row: each bit of FLUX is a column of the picture.
+        let (width, height) = (368, 368);
+        let mut rgb = noise(width, height);
+        for (i, pixel) in rgb.chunks_exact_mut(3).enumerate() {
+            let column = i % width / 8;
+            pixel[2] = pixel[2].saturating_add(if (column * column + column / 3) % 7 < 3 { 40 } else { 0 });
+        }
+        let found = dwt_dct(&rgb, width, height).unwrap();
+        assert_eq!(statement(&found), None, "{found:?}");
+    }
+
+    #[test]
+    fn flat_and_small_pictures_say_nothing() {
+        for level in [0, 1, 100, 128, 255] {
+            let flat = dwt_dct(&vec![level; 300 * 300 * 3], 300, 300).unwrap();
+            assert!(flat.z.abs() < 1e-9);
+        }
+        assert_eq!(dwt_dct(&[0; 300], 10, 10), None);
+        assert_eq!(dwt_dct(&[0; 300], usize::MAX, 10), None);
+    }
+}
