@@ -27,7 +27,7 @@ pub(crate) fn decide(
         let message = format!(
             "{} genuine {plural} in the calibration set are too few to flag at p <= {flag_p}: at least {} are \
              needed; nothing is flagged",
-            calibration.genuine.len(),
+            calibration.genuine_items(),
             // p * (n + 1) >= 1
             (1.0 / flag_p).ceil() - 1.0,
         );
@@ -76,7 +76,7 @@ mod tests {
             slope: 1.0,
             intercept: -centre,
             fabricated: 100,
-            genuine: (0..n).map(f32::from).collect(),
+            genuine: vec![(0..n).map(f32::from).collect()],
         }
     }
 

@@ -17,8 +17,8 @@ pub(crate) fn nouns(kind: MediaKind) -> (&'static str, &'static str) {
 /// Where a score stands among the genuine items of the calibration set.
 pub(crate) fn rank(score: f64, calibration: &Calibration, kind: MediaKind) -> String {
     let plural = nouns(kind).1;
-    let n = calibration.genuine.len();
-    let below = calibration.genuine.partition_point(|&g| f64::from(g) < score);
+    let (at_least, n) = calibration.at_least(score);
+    let below = n - at_least;
     // Rounded down, so that "100.0 %" is never said of less than all.
     let percent = |count: usize| (1000.0 * count as f64 / n.max(1) as f64).floor() / 10.0;
     if n > 0 && below == n {
@@ -26,7 +26,7 @@ pub(crate) fn rank(score: f64, calibration: &Calibration, kind: MediaKind) -> St
     } else if 2 * below >= n {
         format!("network score {score:.2} is higher than {:.1} % of genuine {plural}", percent(below))
     } else {
-        let at_least = percent(n - below);
+        let at_least = percent(at_least);
         format!(
             "network score {score:.2} is common: {at_least:.1} % of genuine {plural} score at least as high"
         )
@@ -73,7 +73,7 @@ mod tests {
             slope: 1.0,
             intercept: 0.0,
             fabricated: 9,
-            genuine: (0..2000_u16).map(f32::from).collect(),
+            genuine: vec![(0..2000_u16).map(f32::from).collect()],
         };
         let rank = |s| rank(s, &c, MediaKind::Image);
         assert_eq!(

@@ -558,7 +558,7 @@ mod tests {
                 slope: 0.1,
                 intercept: -5.0,
                 fabricated: 100,
-                genuine: (0..genuine).map(f32::from).collect(),
+                genuine: vec![(0..genuine).map(f32::from).collect()],
             },
         };
         let registry = Registry::from_models(vec![model]);

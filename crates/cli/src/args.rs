@@ -83,8 +83,9 @@ Writes <name>.safetensors, <name>.toml, <name>.md (the model card) and <name>.lo
 configuration, data and version give the same bytes, whatever the number of threads. Ctrl-C writes a checkpoint; the
 same command continues from it.
 
-Example:
-  candor train --config weights/image/residual.train.toml --data photos/train.csv";
+Examples:
+  candor train --config weights/image/residual.train.toml --data photos/train.csv
+  candor train --calibrate-only --config weights/image/residual.train.toml --data uploads.csv";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = TRAIN_DETAILS)]
@@ -100,6 +101,10 @@ pub(crate) struct TrainArgs {
     /// Folder for checkpoints [default: runs/<name>]
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
+
+    /// Leave the weights as they are; measure them on the development items and fit thresholds and probabilities anew
+    #[arg(long)]
+    pub(crate) calibrate_only: bool,
 
     /// Threads [default: number of processors]
     #[arg(short, long, value_parser = jobs, value_name = "N")]

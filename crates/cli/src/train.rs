@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use candor_models::train::{self, Event};
+use candor_models::train::{self, Event, Job, Run};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::TrainArgs;
@@ -32,7 +32,14 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<Exit> {
         PathBuf::from("runs").join(stem.unwrap_or_default())
     });
     let display = Display::new();
-    let written = train::train(&args.config, &args.data, &run_dir, &STOP, &|event| display.show(&event));
+    let written = train::train(&Run {
+        job: if args.calibrate_only { Job::Calibrate } else { Job::Train },
+        config: &args.config,
+        data: &args.data,
+        run_dir: &run_dir,
+        stop: &STOP,
+        progress: &|event| display.show(&event),
+    });
     display.bar.finish_and_clear();
     match written {
         Ok(path) => {

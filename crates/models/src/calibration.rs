@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The likelihood ratio is Platt's logistic map (Platt 1999) fitted with both classes weighted equally, so its linear
 /// predictor is a natural-log likelihood ratio; it is bounded by what the number of items can support (in the manner of
 /// the ELUB of Vergeer et al. 2016: no ratio larger than the number of items of the other class plus one).
-/// The p-value is split-conformal over the genuine items (Vovk et al. 2005).
+/// The p-value is split-conformal over the genuine items (Vovk et al. 2005) of each condition they were measured under
+/// (clean, laundered in this way or that), and the largest of these counts: nobody tells a detector what a file went
+/// through, and the promise about false alarms is to hold whatever it was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
@@ -17,8 +19,8 @@ pub struct Calibration {
     pub intercept: f64,
     /// Number of machine-made items behind the fit.
     pub fabricated: usize,
-    /// Raw logits of the genuine items, ascending.
-    pub genuine: Vec<f32>,
+    /// Raw logits of the genuine items, ascending, a list for each condition.
+    pub genuine: Vec<Vec<f32>>,
 }
 
 /// Largest p-value at which an item is flagged as `suspected`.
@@ -27,15 +29,19 @@ pub const FLAG_P: f64 = 0.02;
 pub const WEAK_P: f64 = 0.10;
 
 impl Calibration {
-    /// Fits the map on raw logits of genuine and machine-made items.
+    /// Fits the map on raw logits of genuine and machine-made items, a list for each condition. All conditions are
+    /// pooled for the ratio and kept apart for the p-value.
     ///
     /// Newton's method on the class-balanced logistic likelihood with a weak ridge on the slope, which keeps
-    /// separable data finite. Returns `None` when a class is empty or a score is not finite.
-    pub fn fit(genuine: &[f64], fabricated: &[f64]) -> Option<Self> {
-        if genuine.is_empty() || fabricated.is_empty() {
+    /// separable data finite. Returns `None` when a class is empty, a condition has no genuine item or a score is not
+    /// finite.
+    pub fn fit(genuine: &[Vec<f64>], fabricated: &[Vec<f64>]) -> Option<Self> {
+        let items = fabricated.iter().map(Vec::len).max()?;
+        if genuine.is_empty() || genuine.iter().any(Vec::is_empty) || items == 0 {
             return None;
         }
-        if genuine.iter().chain(fabricated).any(|s| !s.is_finite()) {
+        let (conditions, genuine, fabricated) = (genuine, genuine.concat(), fabricated.concat());
+        if genuine.iter().chain(&fabricated).any(|s| !s.is_finite()) {
             return None;
         }
         let rows = || {
@@ -72,43 +78,72 @@ impl Calibration {
         }
         // A detector that points the wrong way must not be turned round silently: it says nothing instead.
         let a = a.max(0.0);
-        let mut sorted: Vec<f32> = genuine.iter().map(|&s| s as f32).collect();
-        sorted.sort_by(f32::total_cmp);
+        let sorted = |scores: &Vec<f64>| {
+            let mut sorted: Vec<f32> = scores.iter().map(|&s| s as f32).collect();
+            sorted.sort_by(f32::total_cmp);
+            sorted
+        };
         Some(Self {
             slope: a / sd,
             intercept: b - a * mean / sd,
-            fabricated: fabricated.len(),
-            genuine: sorted,
+            fabricated: items,
+            genuine: conditions.iter().map(sorted).collect(),
         })
+    }
+
+    /// Genuine items behind the p-value: those of the smallest condition.
+    pub fn genuine_items(&self) -> usize {
+        self.genuine.iter().map(Vec::len).min().unwrap_or_default()
     }
 
     /// Natural-log likelihood ratio of machine-made against genuine.
     pub fn llr(&self, logit: f64) -> f64 {
-        let upper = ((self.genuine.len() + 1) as f64).ln();
+        let genuine = self.genuine.iter().map(Vec::len).max().unwrap_or_default();
+        let upper = ((genuine + 1) as f64).ln();
         let lower = -((self.fabricated + 1) as f64).ln();
         (self.slope * logit + self.intercept).clamp(lower, upper)
     }
 
-    /// Conformal p-value: the share of genuine items, this one included, that score at least as high.
+    /// Of the condition under which the score is least remarkable: how many genuine items score at least as high, and
+    /// of how many.
+    pub fn at_least(&self, logit: f64) -> (usize, usize) {
+        let count = |genuine: &Vec<f32>| {
+            (genuine.len() - genuine.partition_point(|&g| f64::from(g) < logit), genuine.len())
+        };
+        // The first of equals, so that the outcome is the same everywhere.
+        let larger = |a: (usize, usize), b: (usize, usize)| if share(b) > share(a) { b } else { a };
+        self.genuine.iter().map(count).reduce(larger).unwrap_or_default()
+    }
+
+    /// Conformal p-value: the share of genuine items, this one included, that score at least as high, under the
+    /// condition for which it is largest.
     pub fn p_value(&self, logit: f64) -> f64 {
-        let at_least = self.genuine.len() - self.genuine.partition_point(|&g| f64::from(g) < logit);
-        (at_least + 1) as f64 / (self.genuine.len() + 1) as f64
+        share(self.at_least(logit))
     }
 
     /// Smallest raw logit whose p-value is at most `p`; `None` when there are too few genuine items for that.
     pub fn threshold(&self, p: f64) -> Option<f64> {
-        let n = self.genuine.len();
-        // p_value(s) <= p  <=>  #{g >= s} <= p (n + 1) - 1
-        let allowed = (p * (n + 1) as f64 - 1.0 + 1e-9).floor();
-        if allowed < 0.0 {
-            return None;
-        }
-        let allowed = (allowed as usize).min(n);
-        match n.checked_sub(allowed + 1) {
-            Some(i) => Some(f64::from(self.genuine[i].next_up())),
-            None => Some(f64::NEG_INFINITY),
-        }
+        let of = |genuine: &Vec<f32>| {
+            let n = genuine.len();
+            // p_value(s) <= p  <=>  #{g >= s} <= p (n + 1) - 1
+            let allowed = (p * (n + 1) as f64 - 1.0 + 1e-9).floor();
+            if allowed < 0.0 {
+                return None;
+            }
+            let allowed = (allowed as usize).min(n);
+            match n.checked_sub(allowed + 1) {
+                Some(i) => Some(f64::from(genuine[i].next_up())),
+                None => Some(f64::NEG_INFINITY),
+            }
+        };
+        let thresholds = self.genuine.iter().map(of).collect::<Option<Vec<_>>>()?;
+        thresholds.into_iter().reduce(f64::max)
     }
+}
+
+/// Conformal p-value of one condition.
+fn share((at_least, n): (usize, usize)) -> f64 {
+    (at_least + 1) as f64 / (n + 1) as f64
 }
 
 /// Posterior probability of machine-made from a log likelihood ratio and a prior probability in (0, 1).
@@ -127,14 +162,19 @@ mod tests {
         // N(0,1) against N(2,1): llr(s) = 2 s - 2, exactly logistic. Quantile grid in place of random draws.
         let grid: Vec<f64> = (1..4000).map(|i| normal_quantile(f64::from(i) / 4000.0)).collect();
         let fake: Vec<f64> = grid.iter().map(|z| z + 2.0).collect();
-        let c = Calibration::fit(&grid, &fake).unwrap();
+        let c = Calibration::fit(&[grid], &[fake]).unwrap();
         assert!((c.slope - 2.0).abs() < 0.03, "{}", c.slope);
         assert!((c.intercept + 2.0).abs() < 0.03, "{}", c.intercept);
     }
 
     #[test]
     fn p_value_is_the_share_of_genuine_items_at_least_as_high() {
-        let c = Calibration { slope: 1.0, intercept: 0.0, fabricated: 9, genuine: vec![0.0, 1.0, 2.0, 3.0] };
+        let c = Calibration {
+            slope: 1.0,
+            intercept: 0.0,
+            fabricated: 9,
+            genuine: vec![vec![0.0, 1.0, 2.0, 3.0]],
+        };
         assert_eq!(c.p_value(-1.0), 1.0);
         assert_eq!(c.p_value(2.0), 3.0 / 5.0);
         assert_eq!(c.p_value(3.5), 1.0 / 5.0);
@@ -143,8 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn the_condition_that_accuses_least_decides() {
+        let genuine = vec![vec![0.0, 1.0, 2.0], vec![1.0, 2.0, 3.0, 4.0]];
+        let c = Calibration { slope: 1.0, intercept: 0.0, fabricated: 9, genuine };
+        assert_eq!((c.at_least(2.5), c.p_value(2.5)), ((2, 4), 3.0 / 5.0));
+        assert_eq!(c.at_least(0.5), (4, 4));
+        assert_eq!(c.threshold(0.25), Some(f64::from(4.0_f32.next_up())));
+        assert_eq!(c.threshold(0.2), None);
+        assert_eq!(c.genuine_items(), 3);
+    }
+
+    #[test]
     fn separable_data_stays_finite_and_bounded() {
-        let c = Calibration::fit(&[-1.0, -2.0], &[1.0, 2.0, 3.0]).unwrap();
+        let c = Calibration::fit(&[vec![-1.0, -2.0]], &[vec![1.0, 2.0, 3.0]]).unwrap();
         assert!(c.slope.is_finite());
         assert!(c.llr(1e9) <= 3f64.ln() + 1e-12);
         assert!(c.llr(-1e9) >= -(4f64.ln()) - 1e-12);
@@ -152,14 +203,14 @@ mod tests {
 
     #[test]
     fn a_detector_that_points_the_wrong_way_says_nothing() {
-        let c = Calibration::fit(&[1.0, 2.0, 3.0], &[-1.0, -2.0, -3.0]).unwrap();
+        let c = Calibration::fit(&[vec![1.0, 2.0, 3.0]], &[vec![-1.0, -2.0, -3.0]]).unwrap();
         assert_eq!(c.slope, 0.0);
     }
 
     proptest! {
         #[test]
         fn flagging_at_p_keeps_the_promise(genuine in prop::collection::vec(-5f64..5.0, 1..200), p in 0.01f64..0.5) {
-            let c = Calibration::fit(&genuine, &[6.0]).unwrap();
+            let c = Calibration::fit(std::slice::from_ref(&genuine), &[vec![6.0]]).unwrap();
             if let Some(t) = c.threshold(p) {
                 prop_assert!(c.p_value(t) <= p + 1e-9);
                 let flagged = genuine.iter().filter(|&&g| f64::from(g as f32) >= t).count();
@@ -169,7 +220,7 @@ mod tests {
 
         #[test]
         fn llr_never_falls_with_the_score(a in -10f64..10.0, b in -10f64..10.0) {
-            let c = Calibration::fit(&[0.0, 0.5, 1.0], &[0.7, 1.5, 2.0]).unwrap();
+            let c = Calibration::fit(&[vec![0.0, 0.5, 1.0]], &[vec![0.7, 1.5, 2.0]]).unwrap();
             let (lo, hi) = if a < b { (a, b) } else { (b, a) };
             prop_assert!(c.llr(lo) <= c.llr(hi));
             prop_assert!(c.p_value(lo) >= c.p_value(hi));

@@ -82,8 +82,10 @@ pub struct ModelFile {
     pub licence: String,
     /// Seed of the training.
     pub seed: u64,
-    /// SHA-256 over the training and development items.
+    /// SHA-256 over the items of the training, development items included.
     pub data_digest: String,
+    /// The same over the items of the measurements and the calibration; differs where these were made anew.
+    pub measured_on: String,
     /// SHA-256 of the weight file.
     pub sha256: String,
     /// Network and input.

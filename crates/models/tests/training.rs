@@ -11,7 +11,7 @@ use std::{
 use candor_features::{Limits, Pixels, image::launder::encode_jpeg};
 use candor_models::{
     Error, Model, Registry,
-    train::{Event, train},
+    train::{Event, Job, Run, train},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -76,12 +76,12 @@ fn data(dir: &Path) -> PathBuf {
     path
 }
 
-struct Run {
+struct Training {
     dir: tempfile::TempDir,
     data: PathBuf,
 }
 
-impl Run {
+impl Training {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = data(dir.path());
@@ -90,6 +90,10 @@ impl Run {
     }
 
     fn train(&self, stop_after: Option<u64>) -> candor_models::Result<PathBuf> {
+        self.job(Job::Train, stop_after)
+    }
+
+    fn job(&self, job: Job, stop_after: Option<u64>) -> candor_models::Result<PathBuf> {
         let stop = AtomicBool::new(false);
         let seen = |event: Event| {
             if let (Event::Dev { step, .. }, Some(last)) = (&event, stop_after)
@@ -99,7 +103,14 @@ impl Run {
             }
         };
         let dir = self.dir.path();
-        train(&dir.join("tiny.train.toml"), std::slice::from_ref(&self.data), &dir.join("run"), &stop, &seen)
+        train(&Run {
+            job,
+            config: &dir.join("tiny.train.toml"),
+            data: std::slice::from_ref(&self.data),
+            run_dir: &dir.join("run"),
+            stop: &stop,
+            progress: &seen,
+        })
     }
 
     fn file(&self, suffix: &str) -> Vec<u8> {
@@ -109,10 +120,10 @@ impl Run {
 
 #[test]
 fn the_same_training_gives_the_same_bytes_even_after_a_stop() {
-    let whole = Run::new();
+    let whole = Training::new();
     whole.train(None).unwrap();
 
-    let stopped = Run::new();
+    let stopped = Training::new();
     let error = stopped.train(Some(3)).unwrap_err();
     assert!(matches!(error, Error::Stopped(_)), "{error}");
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -125,7 +136,7 @@ fn the_same_training_gives_the_same_bytes_even_after_a_stop() {
 
 #[test]
 fn what_training_writes_can_be_loaded_and_is_checked() {
-    let run = Run::new();
+    let run = Training::new();
     let path = run.train(None).unwrap();
     let description = fs::read_to_string(&path).unwrap();
     let weights = run.file("safetensors");
@@ -151,8 +162,34 @@ fn what_training_writes_can_be_loaded_and_is_checked() {
 }
 
 #[test]
+fn calibrating_leaves_the_weights_alone_and_repeats_itself() {
+    let run = Training::new();
+    run.train(None).unwrap();
+    let trained = ["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix));
+    run.job(Job::Calibrate, None).unwrap();
+    assert_eq!(["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix)), trained);
+
+    // Without two of the development items there is another calibration of the same weights.
+    let rows = fs::read_to_string(&run.data).unwrap();
+    let mut dev = 0;
+    let fewer: Vec<&str> = rows
+        .lines()
+        .filter(|line| {
+            dev += usize::from(line.ends_with("dev"));
+            !line.ends_with("dev") || dev > 2
+        })
+        .collect();
+    assert!(fewer.len() < rows.lines().count(), "the manifest ends its lines with the split");
+    fs::write(&run.data, fewer.join("\n")).unwrap();
+    run.job(Job::Calibrate, None).unwrap();
+    assert_eq!(run.file("safetensors"), trained[0]);
+    assert_ne!(run.file("toml"), trained[1]);
+    assert!(String::from_utf8(run.file("md")).unwrap().contains("measured and calibrated on"));
+}
+
+#[test]
 fn a_checkpoint_of_another_configuration_is_refused() {
-    let run = Run::new();
+    let run = Training::new();
     run.train(None).unwrap();
     fs::write(run.dir.path().join("tiny.train.toml"), CONFIG.replace("seed = 7", "seed = 8")).unwrap();
     let error = run.train(None).unwrap_err().to_string();
@@ -161,7 +198,7 @@ fn a_checkpoint_of_another_configuration_is_refused() {
 
 #[test]
 fn mistakes_in_a_configuration_are_named() {
-    let run = Run::new();
+    let run = Training::new();
     for (from, to, expect) in [
         ("batch = 4", "batch = 3", "even"),
         ("seed = 7", "seed = 7\nsede = 8", "sede"),

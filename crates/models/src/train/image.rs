@@ -243,7 +243,7 @@ pub(super) fn conditions(dev: &[&Item], per_item: &[Vec<Option<f64>>], names: &[
                     })
                 })
                 .collect();
-            Measured { condition: (*name).into(), abstained: dev.len() - scores.len(), scores }
+            Measured { condition: (*name).into(), abstained: dev.len() - scores.len(), scores, part: false }
         })
         .collect()
 }

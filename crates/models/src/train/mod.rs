@@ -68,6 +68,8 @@ pub(crate) struct Measured {
     pub(crate) scores: Vec<Scored>,
     /// Development items on which it abstained.
     pub(crate) abstained: usize,
+    /// Whether it is a part of another condition's items, shown but not calibrated on.
+    pub(crate) part: bool,
 }
 
 /// Facts of the items beside their content, for the leak test.
@@ -104,59 +106,119 @@ pub(crate) trait Task: Sync {
     fn leaks(&self) -> Result<Vec<Leak>>;
 }
 
-/// Trains what the configuration says and writes `<name>.safetensors`, `<name>.toml`, `<name>.md` and
-/// `<name>.log.csv` beside it.
-///
-/// A checkpoint in `run_dir` is continued; `stop` set from outside ends the training after a checkpoint.
-///
-/// # Errors
-/// Names the file and the reason; [`Error::Stopped`] when `stop` was set.
-pub fn train(
-    config_path: &Path,
-    data: &[PathBuf],
-    run_dir: &Path,
-    stop: &AtomicBool,
-    progress: &(dyn Fn(Event) + Sync),
-) -> Result<PathBuf> {
-    let config = TrainConfig::read(config_path)?;
-    std::fs::create_dir_all(run_dir).map_err(|e| Error::io(run_dir, e))?;
-    let items = manifest::read(data, &config.sampling.exclude_groups)?;
-    for (split, [genuine, fabricated]) in manifest::summary(&items) {
-        progress(Event::Note(format!("{split}: {genuine} genuine and {fabricated} machine-made items")));
+/// What a call of [`train`] is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Train, then measure and calibrate.
+    Train,
+    /// Leave the weights as they are: measure them on the development items and fit the calibration anew.
+    Calibrate,
+}
+
+/// Where a training reads and writes, and who follows it.
+pub struct Run<'a> {
+    /// What to do.
+    pub job: Job,
+    /// The configuration; weights, description, card and curve are written beside it.
+    pub config: &'a Path,
+    /// Manifests of labelled items.
+    pub data: &'a [PathBuf],
+    /// Folder of the checkpoint. One that is there is continued.
+    pub run_dir: &'a Path,
+    /// Set from outside to end the training after a checkpoint.
+    pub stop: &'a AtomicBool,
+    /// Told what happens.
+    pub progress: &'a (dyn Fn(Event) + Sync),
+}
+
+impl Run<'_> {
+    fn note(&self, text: String) {
+        (self.progress)(Event::Note(text));
     }
-    let digest = manifest::digest(&items)?;
-    progress(Event::Note(format!("data digest {digest}")));
-    let loading = "decoding the items".to_owned();
-    if config.image.is_some() {
-        progress(Event::Note(loading));
-        let task = image::Images::new(&config, items, progress)?;
-        run(&config, config_path, &digest, &task, run_dir, stop, progress)
-    } else if config.audio.is_some() {
-        progress(Event::Note(loading));
-        let task = audio::Recordings::new(&config, items, progress)?;
-        run(&config, config_path, &digest, &task, run_dir, stop, progress)
-    } else {
-        let task = text::Texts::new(&config, items, progress)?;
-        run(&config, config_path, &digest, &task, run_dir, stop, progress)
+
+    /// A file beside the configuration, named after the model.
+    fn beside(&self, config: &TrainConfig, suffix: &str) -> PathBuf {
+        let name = config.id.rsplit('/').next().unwrap_or(&config.id);
+        self.config.parent().unwrap_or(Path::new(".")).join(format!("{name}.{suffix}"))
     }
 }
 
-fn run<T: Task>(
+/// Does what `run` says and writes `<name>.safetensors`, `<name>.toml`, `<name>.md` and `<name>.log.csv` beside the
+/// configuration. Returns the path of the description.
+///
+/// # Errors
+/// Names the file and the reason; [`Error::Stopped`] when `stop` was set.
+pub fn train(run: &Run<'_>) -> Result<PathBuf> {
+    let config = TrainConfig::read(run.config)?;
+    let items = manifest::read(run.data, &config.sampling.exclude_groups)?;
+    for (split, [genuine, fabricated]) in manifest::summary(&items) {
+        run.note(format!("{split}: {genuine} genuine and {fabricated} machine-made items"));
+    }
+    let digest = manifest::digest(&items)?;
+    run.note(format!("data digest {digest}"));
+    let loading = "decoding the items".to_owned();
+    if config.image.is_some() {
+        run.note(loading);
+        dispatch(run, &config, &digest, &image::Images::new(&config, items, run.progress)?)
+    } else if config.audio.is_some() {
+        run.note(loading);
+        dispatch(run, &config, &digest, &audio::Recordings::new(&config, items, run.progress)?)
+    } else {
+        dispatch(run, &config, &digest, &text::Texts::new(&config, items, run.progress)?)
+    }
+}
+
+fn dispatch<T: Task>(run: &Run<'_>, config: &TrainConfig, digest: &str, task: &T) -> Result<PathBuf> {
+    let read = |suffix| {
+        let path = run.beside(config, suffix);
+        std::fs::read(&path).map_err(|e| Error::io(&path, e))
+    };
+    let learned = match run.job {
+        Job::Train => {
+            let (weights, log) = learn(run, config, digest, task)?;
+            Learned { weights, log, architecture: task.architecture(), data_digest: digest.to_owned() }
+        }
+        Job::Calibrate => {
+            let file = String::from_utf8_lossy(&read("toml")?).into_owned();
+            let file = ModelFile::from_toml(&config.id, &file)?;
+            let log = String::from_utf8_lossy(&read("log.csv")?).into_owned();
+            Learned {
+                weights: read("safetensors")?,
+                log,
+                architecture: file.architecture,
+                data_digest: file.data_digest,
+            }
+        }
+    };
+    run.note("scoring the development items".into());
+    finish(run, config, digest, task, learned)
+}
+
+/// The outcome of a training.
+struct Learned {
+    weights: Vec<u8>,
+    log: String,
+    architecture: Architecture,
+    /// Digest of the items that it was made from.
+    data_digest: String,
+}
+
+/// Trains; returns the weights and the learning curve.
+fn learn<T: Task>(
+    run: &Run<'_>,
     config: &TrainConfig,
-    config_path: &Path,
     data_digest: &str,
     task: &T,
-    run_dir: &Path,
-    stop: &AtomicBool,
-    progress: &(dyn Fn(Event) + Sync),
-) -> Result<PathBuf> {
+) -> Result<(Vec<u8>, String)> {
+    std::fs::create_dir_all(run.run_dir).map_err(|e| Error::io(run.run_dir, e))?;
+    let progress = run.progress;
     let schedule = &config.schedule;
     let mut params = task.params().clone();
     let mut optimizer = AdamW::new(config.optimizer.clone());
-    let resolved = toml::to_string(config).map_err(|e| Error::config(config_path, e.to_string()))?;
+    let resolved = toml::to_string(config).map_err(|e| Error::config(run.config, e.to_string()))?;
     let identity = hex(&Sha256::new().chain_update(&resolved).chain_update(data_digest).finalize());
-    let checkpoint = run_dir.join("checkpoint.safetensors");
-    let log_path = run_dir.join("log.csv");
+    let checkpoint = run.run_dir.join("checkpoint.safetensors");
+    let log_path = run.run_dir.join("log.csv");
     let mut log = String::from("step,loss,gradient_norm,dev_auroc,dev_eer\n");
     if checkpoint::load(&checkpoint, &identity, &mut params, &mut optimizer)? {
         // Lines after the checkpoint belong to steps that are made again.
@@ -227,7 +289,7 @@ fn run<T: Task>(
             std::fs::write(&log_path, &log).map_err(|e| Error::io(&log_path, e))?;
             progress(Event::Dev { step: done, auroc, eer });
         }
-        let stopped = stop.load(Ordering::Relaxed);
+        let stopped = run.stop.load(Ordering::Relaxed);
         if stopped || done.is_multiple_of(schedule.checkpoint_every) || done == schedule.steps {
             checkpoint::save(&checkpoint, &identity, &params, &optimizer)?;
             std::fs::write(&log_path, &log).map_err(|e| Error::io(&log_path, e))?;
@@ -237,9 +299,7 @@ fn run<T: Task>(
         }
     }
     settle(task, &mut params, &optimizer, &draw, schedule)?;
-    let weights = params.to_safetensors()?;
-    progress(Event::Note("scoring the development items".into()));
-    finish(config, config_path, data_digest, task, &weights, &log, progress)
+    Ok((params.to_safetensors()?, log))
 }
 
 /// Steps whose batches renew the running statistics under the averaged weights.
@@ -266,44 +326,41 @@ fn settle<T: Task>(
 }
 
 fn finish<T: Task>(
+    run: &Run<'_>,
     config: &TrainConfig,
-    config_path: &Path,
-    data_digest: &str,
+    measured_on: &str,
     task: &T,
-    weights: &[u8],
-    log: &str,
-    progress: &(dyn Fn(Event) + Sync),
+    learned: Learned,
 ) -> Result<PathBuf> {
-    let architecture = task.architecture();
-    let detector = architecture.build(weights)?;
+    let Learned { weights, log, architecture, data_digest } = learned;
+    let detector = architecture.build(&weights)?;
     let measured = task.measure(detector.as_ref())?;
     let leaks = task.leaks()?;
-    let (figures, calibration) = report::figures(&measured, &leaks, task.items(), config.seed)
+    let (figures, calibration) = report::figures(&measured, &leaks, config.seed)
         .ok_or_else(|| Error::model(&config.id, "too few development items to calibrate"))?;
     let file = ModelFile {
         id: config.id.clone(),
         summary: config.summary.clone(),
         licence: config.licence.clone(),
         seed: config.seed,
-        data_digest: data_digest.to_owned(),
-        sha256: hex(&Sha256::digest(weights)),
+        data_digest,
+        measured_on: measured_on.to_owned(),
+        sha256: hex(&Sha256::digest(&weights)),
         architecture,
         calibration,
         figures,
     };
-    let name = config.id.rsplit('/').next().unwrap_or(&config.id);
-    let dir = config_path.parent().unwrap_or(Path::new("."));
     let write = |suffix: &str, bytes: &[u8]| {
-        let path = dir.join(format!("{name}.{suffix}"));
+        let path = run.beside(config, suffix);
         std::fs::write(&path, bytes).map_err(|e| Error::io(&path, e))?;
         Ok::<_, Error>(path)
     };
-    write("safetensors", weights)?;
+    write("safetensors", &weights)?;
     write("log.csv", log.as_bytes())?;
     write("md", report::card(&file, config, task.items()).as_bytes())?;
     let path = write("toml", file.to_toml()?.as_bytes())?;
     for row in &file.figures.overall {
-        progress(Event::Note(format!("{}: {} = {}", row.slice, row.metric, row.estimate)));
+        run.note(format!("{}: {} = {}", row.slice, row.metric, row.estimate));
     }
     Ok(path)
 }

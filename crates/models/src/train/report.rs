@@ -55,46 +55,38 @@ fn fold(seed: u64, unit: &str) -> usize {
     digest[0] as usize % FOLDS
 }
 
-/// `(llr, p)` of every item from a calibration that was fitted on the other folds.
+/// Scores of the conditions that take part in the calibration, a list for each.
+fn lists(measured: &[Measured], keep: impl Fn(&Scored) -> bool) -> Vec<Vec<f64>> {
+    let conditions = measured.iter().filter(|m| !m.part);
+    conditions.map(|m| m.scores.iter().filter(|s| keep(s)).map(|s| s.score).collect()).collect()
+}
+
+/// `(llr, p)` of every item from a calibration that was fitted on the other folds. An item is in the same fold under
+/// every condition.
 fn out_of_fold(seed: u64, measured: &[Measured], by_group: bool) -> Option<Vec<Vec<(f64, f64)>>> {
-    let unit =
-        |i: usize, s: &Scored| if by_group { fold(seed, &s.group) } else { fold(seed, &i.to_string()) };
+    let unit = |s: &Scored| fold(seed, if by_group { &s.group } else { &s.name });
     let fits = (0..FOLDS)
         .map(|f| {
-            let rest = |fabricated: bool| -> Vec<f64> {
-                let all = measured.iter().flat_map(|m| m.scores.iter().enumerate());
-                all.filter(|(i, s)| s.fabricated == fabricated && unit(*i, s) != f)
-                    .map(|(_, s)| s.score)
-                    .collect()
-            };
+            let rest = |fabricated: bool| lists(measured, |s| s.fabricated == fabricated && unit(s) != f);
             Calibration::fit(&rest(false), &rest(true))
         })
         .collect::<Option<Vec<_>>>()?;
-    let apply = |(i, s): (usize, &Scored)| {
-        let c = &fits[unit(i, s)];
+    let apply = |s: &Scored| {
+        let c = &fits[unit(s)];
         (c.llr(s.score), c.p_value(s.score))
     };
-    Some(measured.iter().map(|m| m.scores.iter().enumerate().map(apply).collect()).collect())
+    Some(measured.iter().map(|m| m.scores.iter().map(apply).collect()).collect())
 }
 
-/// Measures and calibrates; `None` when a class has no development items. The calibration pools all conditions.
-pub(crate) fn figures(
-    measured: &[Measured],
-    leaks: &[Leak],
-    items: &[manifest::Item],
-    seed: u64,
-) -> Option<(Figures, Calibration)> {
-    let pooled = |fabricated: bool| -> Vec<f64> {
-        let all = measured.iter().flat_map(|m| &m.scores);
-        all.filter(|s| s.fabricated == fabricated).map(|s| s.score).collect()
-    };
-    let calibration = Calibration::fit(&pooled(false), &pooled(true))?;
+/// Measures and calibrates; `None` when a class has no development items.
+pub(crate) fn figures(measured: &[Measured], leaks: &[Leak], seed: u64) -> Option<(Figures, Calibration)> {
+    let calibration =
+        Calibration::fit(&lists(measured, |s| !s.fabricated), &lists(measured, |s| s.fabricated))?;
     let by_item = out_of_fold(seed, measured, false)?;
     let by_group = out_of_fold(seed, measured, true)?;
-    let dev = items.iter().filter(|i| i.dev).count();
     let mut figures = Figures::default();
     for ((m, by_item), by_group) in measured.iter().zip(&by_item).zip(&by_group) {
-        figures.overall.extend(condition_rows(m, by_item, by_group, dev, seed));
+        figures.overall.extend(condition_rows(m, by_item, by_group, seed));
         figures.groups.extend(group_rows(m, by_item, seed));
     }
     for leak in leaks {
@@ -120,13 +112,7 @@ fn counts(scores: &[Scored]) -> [usize; 2] {
 
 type Metric = fn(&[&Scored]) -> Option<f64>;
 
-fn condition_rows(
-    m: &Measured,
-    by_item: &[(f64, f64)],
-    by_group: &[(f64, f64)],
-    dev: usize,
-    seed: u64,
-) -> Vec<Row> {
+fn condition_rows(m: &Measured, by_item: &[(f64, f64)], by_group: &[(f64, f64)], seed: u64) -> Vec<Row> {
     let items = counts(&m.scores);
     let row =
         |metric: &str, estimate| Row { slice: m.condition.clone(), metric: metric.into(), estimate, items };
@@ -166,7 +152,7 @@ fn condition_rows(
             rows.push(row(name, e));
         }
     }
-    if let Some(e) = metrics::wilson(m.abstained, dev) {
+    if let Some(e) = metrics::wilson(m.abstained, m.abstained + m.scores.len()) {
         rows.push(row("abstained", e));
     }
     rows
@@ -199,11 +185,16 @@ fn group_rows(m: &Measured, by_item: &[(f64, f64)], seed: u64) -> Vec<Row> {
 pub(crate) fn card(file: &ModelFile, config: &TrainConfig, items: &[manifest::Item]) -> String {
     let mut out = String::new();
     let name = file.id.rsplit('/').next().unwrap_or(&file.id);
+    let anew = if file.measured_on == file.data_digest {
+        String::new()
+    } else {
+        format!("| measured and calibrated on | digest `{}` |\n", file.measured_on)
+    };
     let _ = write!(
         out,
-        "# {}\n\n{}\n\n| | |\n| --- | --- |\n| licence | {} |\n| weights | SHA-256 `{}` |\n| data | digest `{}` |\n| \
+        "# {}\n\n{}\n\n| | |\n| --- | --- |\n| licence | {} |\n| weights | SHA-256 `{}` |\n| data | digest `{}` |\n{}| \
          seed | {} |\n| made by | `candor train --config weights/{}.train.toml --data MANIFEST…` |\n",
-        file.id, file.summary, file.licence, file.sha256, file.data_digest, file.seed, file.id
+        file.id, file.summary, file.licence, file.sha256, file.data_digest, anew, file.seed, file.id
     );
     let summary = manifest::summary(items);
     let count = |split: &str, class: usize| summary.get(split).map_or(0, |c| c[class]);

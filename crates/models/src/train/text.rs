@@ -251,9 +251,12 @@ impl Task for Texts {
             let scores: Vec<Vec<Option<f64>>> = mine.iter().map(|&i| vec![per_item[i][0]]).collect();
             let name = format!("clean, {language}");
             all.extend(
-                conditions(&items, &scores, &[&name]).into_iter().filter(|m| {
-                    m.scores.iter().any(|s| s.fabricated) && m.scores.iter().any(|s| !s.fabricated)
-                }),
+                conditions(&items, &scores, &[&name])
+                    .into_iter()
+                    .filter(|m| {
+                        m.scores.iter().any(|s| s.fabricated) && m.scores.iter().any(|s| !s.fabricated)
+                    })
+                    .map(|m| Measured { part: true, ..m }),
             );
         }
         Ok(all)
