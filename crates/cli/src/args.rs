@@ -65,10 +65,71 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Judge files and folders
     Scan(ScanArgs),
+    /// Measure the detectors on a labelled data set
+    Eval(EvalArgs),
     /// Train a detector
     Train(TrainArgs),
     /// Print the JSON Schema of a result
     Schema,
+}
+
+const EVAL_DETAILS: &str = "\
+DATA is a manifest (CSV or JSON Lines as for `candor train`), a folder with subfolders named real or bonafide or human and
+ai or fake or spoof, or a public collection in its own layout (GenImage, ASVspoof, RAID and others: datasets/layouts.md).
+
+Writes report.html, metrics.json (the same figures) and scores.csv (a row for each item and condition) to the output
+folder, and prints the main figures. Every figure has a 95 % interval: a bootstrap over groups, or Wilson's for shares.
+The same data and version give the same bytes.
+
+Scores of other systems (--scores) are CSV files with the columns path and score, higher meaning more likely machine-made.
+
+Examples:
+  candor eval photos/                                        clean figures
+  candor eval data.csv --split dev --perturb -o out/         and under every condition
+  candor eval data.csv --scores other.csv                    next to another system, with a paired interval";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EVAL_DETAILS)]
+pub(crate) struct EvalArgs {
+    /// Manifest, folder or public collection
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+
+    /// Items of this split only, for instance dev or test
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Option<String>,
+
+    /// Measure only this many items, drawn by a digest of their names
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<NonZeroUsize>,
+
+    /// Measure under every condition that files of this kind go through, not only as they are
+    #[arg(long)]
+    pub(crate) perturb: bool,
+
+    /// Scores of another system on the same items; may be repeated
+    #[arg(long, value_name = "CSV")]
+    pub(crate) scores: Vec<PathBuf>,
+
+    /// Kind of media [default: that of the first item]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) only: Option<Kind>,
+
+    /// Use the models of this folder instead of the embedded ones
+    #[arg(long, value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Folder for report.html, metrics.json and scores.csv
+    #[arg(short, long, default_value = "eval", value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    /// Threads [default: number of processors]
+    #[arg(short, long, value_parser = jobs, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// No progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 const TRAIN_DETAILS: &str = "\

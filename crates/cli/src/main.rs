@@ -2,6 +2,7 @@
 
 mod args;
 mod escape;
+mod eval;
 mod exit;
 mod order;
 mod output;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Scan(args) => scan::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Train(args) => train::run(args),
         Command::Schema => {
             io::stdout().write_all(candor::schema_json().as_bytes())?;

@@ -14,6 +14,25 @@ pub(crate) struct Progress(Option<ProgressBar>);
 impl Progress {
     /// Starts a bar unless `quiet` or standard error is no terminal.
     pub(crate) fn start(paths: &[PathBuf], quiet: bool) -> Self {
+        let progress = Self::bar(quiet);
+        if let Some(bar) = &progress.0 {
+            // The total is counted on the side, so that the first result does not wait for it.
+            let (counted, paths) = (bar.clone(), paths.to_owned());
+            std::thread::spawn(move || counted.set_length(walk::inputs(&paths).count() as u64));
+        }
+        progress
+    }
+
+    /// As [`Progress::start`], for a known number of items.
+    pub(crate) fn counted(items: u64, quiet: bool) -> Self {
+        let progress = Self::bar(quiet);
+        if let Some(bar) = &progress.0 {
+            bar.set_length(items);
+        }
+        progress
+    }
+
+    fn bar(quiet: bool) -> Self {
         if quiet || !io::stderr().is_terminal() {
             return Self(None);
         }
@@ -23,9 +42,6 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        // The total is counted on the side, so that the first result does not wait for it.
-        let (counted, paths) = (bar.clone(), paths.to_owned());
-        std::thread::spawn(move || counted.set_length(walk::inputs(&paths).count() as u64));
         Self(Some(bar))
     }
 

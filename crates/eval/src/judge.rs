@@ -37,7 +37,9 @@ pub struct Row {
 pub fn fact_names(kind: MediaKind) -> &'static [&'static str] {
     match kind {
         MediaKind::Image => &["bytes", "width", "height", "bytes per pixel", "JPEG", "PNG", "WebP"],
-        MediaKind::Audio => &["bytes", "length", "bytes per second", "sample rate", "channels", "WAV", "FLAC", "MP3"],
+        MediaKind::Audio => {
+            &["bytes", "length", "bytes per second", "sample rate", "channels", "WAV", "FLAC", "MP3"]
+        }
         MediaKind::Text => &["bytes", "characters", "words", "characters per word", "UTF-8"],
     }
 }

@@ -101,9 +101,8 @@ pub fn condition(name: &str, rows: &[&Row], kind: MediaKind) -> Condition {
     };
     add("genuine flagged", share(false), "at the threshold that the scan uses; Wilson");
     add("machine-made flagged", share(true), "at the threshold that the scan uses; Wilson");
-    let ece = |s: &[&Scored]| {
-        metrics::ece(&s.iter().map(|s| (s.score, s.fabricated)).collect::<Vec<_>>(), 10)
-    };
+    let ece =
+        |s: &[&Scored]| metrics::ece(&s.iter().map(|s| (s.score, s.fabricated)).collect::<Vec<_>>(), 10);
     add("ECE", booted(&probable, ece), "10 bins of equal mass, prior 0.5");
     add("Brier score", booted(&probable, metrics::brier), "prior 0.5");
     add("Cllr", booted(&llrs, metrics::cllr), "bits; 1 says nothing");
@@ -147,8 +146,7 @@ pub fn condition(name: &str, rows: &[&Row], kind: MediaKind) -> Condition {
 /// Each generator against all genuine items, and the share flagged of each genuine source; `rows` are those of one
 /// condition.
 pub fn slices(rows: &[&Row]) -> Vec<Slice> {
-    let scores: Vec<(Scored, &Row)> =
-        rows.iter().filter_map(|r| Some((scored(r, r.score)?, *r))).collect();
+    let scores: Vec<(Scored, &Row)> = rows.iter().filter_map(|r| Some((scored(r, r.score)?, *r))).collect();
     let genuine: Vec<Scored> = scores.iter().filter(|s| !s.0.fabricated).map(|s| s.0.clone()).collect();
     let mut makers: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
     for (s, row) in scores.iter().filter(|s| s.0.fabricated) {
@@ -202,9 +200,18 @@ pub fn slices(rows: &[&Row]) -> Vec<Slice> {
 
 const FOLDS: u8 = 5;
 
-/// The leak test: a logistic regression on facts beside the content, each source judged by a fit on other sources.
+/// The leak test: a logistic regression on facts beside the content, each source judged by a fit on other sources, or
+/// each item by a fit on other items where a class has fewer sources than there are folds.
 pub fn leak(rows: &[&Row], kind: MediaKind) -> Option<Leak> {
-    let fold = |group: &str| Sha256::digest(group).first().copied().unwrap_or_default() % FOLDS;
+    let sources = |fabricated: bool| {
+        let mine = rows.iter().filter(|r| r.fabricated == fabricated);
+        mine.map(|r| r.group.as_str()).collect::<BTreeSet<_>>().len()
+    };
+    let by_source = sources(true).min(sources(false)) >= usize::from(FOLDS);
+    let fold = |facts: &Facts| {
+        let unit = if by_source { &facts.group } else { &facts.name };
+        Sha256::digest(unit).first().copied().unwrap_or_default() % FOLDS
+    };
     let facts: Vec<Facts> = rows
         .iter()
         .filter(|r| !r.facts.is_empty())
@@ -217,7 +224,7 @@ pub fn leak(rows: &[&Row], kind: MediaKind) -> Option<Leak> {
         .collect();
     let mut found = Vec::new();
     for f in 0..FOLDS {
-        let (mine, rest): (Vec<_>, Vec<_>) = facts.iter().cloned().partition(|x| fold(&x.group) == f);
+        let (mine, rest): (Vec<_>, Vec<_>) = facts.iter().cloned().partition(|x| fold(x) == f);
         found.extend(Probe::fit(&rest)?.score(&mine));
     }
     let scores: Vec<Scored> = rows.iter().filter_map(|r| scored(r, r.score)).collect();
@@ -241,8 +248,12 @@ pub fn leak(rows: &[&Row], kind: MediaKind) -> Option<Leak> {
 
 /// Conditions against metrics; `None` for a single condition.
 pub fn robustness(conditions: &[Condition]) -> Option<Grid> {
-    const COLUMNS: [(&str, f64, f64); 4] =
-        [("AUROC", 1.0, 0.5), ("EER", 0.0, 0.5), ("genuine flagged", 0.0, 0.2), ("machine-made flagged", 1.0, 0.0)];
+    const COLUMNS: [(&str, f64, f64); 4] = [
+        ("AUROC", 1.0, 0.5),
+        ("EER", 0.0, 0.5),
+        ("genuine flagged", 0.0, 0.2),
+        ("machine-made flagged", 1.0, 0.0),
+    ];
     let cell = |c: &Condition, name: &str| {
         let found = c.metrics.iter().find(|m| m.name == name);
         found.map_or(Estimate::bare(f64::NAN), |m| m.estimate)

@@ -1,0 +1,294 @@
+//! `candor eval`: measures the detectors on a labelled data set.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail};
+use candor::{Media, MediaKind, Registry, Scanner};
+use candor_eval::compare::{Higher, match_scores, read_scores};
+use candor_eval::condition;
+use candor_eval::data::{Item, detect_layout};
+use candor_eval::judge::{Row, judge};
+use candor_eval::measure;
+use candor_eval::report::data::{Counts, DataSet, Exhibit, ModelRef, Preview, ReportData};
+use candor_eval::report::{html, terminal};
+use candor_features::image::launder::{encode_jpeg, resize_to_longest};
+use sha2::{Digest, Sha256};
+
+use crate::args::EvalArgs;
+use crate::exit::Exit;
+use crate::order::in_order;
+use crate::progress::Progress;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Mistakes of each kind that the report shows.
+const EXHIBITS: usize = 6;
+/// Longest side of a picture in the report, in pixels.
+const THUMBNAIL: usize = 320;
+/// Characters of a text in the report.
+const EXCERPT: usize = 400;
+
+/// Runs the command.
+pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<Exit> {
+    // As in a scan: items are what is shared out between the cores.
+    // SAFETY: this is the only thread so far.
+    unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
+    let mut builder = Scanner::builder();
+    if let Some(folder) = &args.weights {
+        builder = builder.registry(Registry::from_dir(folder)?);
+    }
+    let scanner = builder.build()?;
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    })?;
+    let (layout, items) = collect(args)?;
+    let kind = args.only.map(MediaKind::from).or_else(|| kind_of(&scanner, &items)).with_context(|| {
+        format!("{}: no item could be read; `candor scan` says why for each", args.data.display())
+    })?;
+    let conditions = if args.perturb { condition::names(kind) } else { vec![condition::CLEAN.to_owned()] };
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
+
+    fs::create_dir_all(&args.output)
+        .with_context(|| format!("cannot create the folder {}", args.output.display()))?;
+    let path = args.output.join("scores.csv");
+    let mut scores =
+        csv::Writer::from_path(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    scores.write_record([
+        "path",
+        "label",
+        "group",
+        "generator",
+        "condition",
+        "score",
+        "llr",
+        "p_value",
+        "verdict",
+        "reason",
+    ])?;
+    let progress = Progress::counted(items.len() as u64, args.quiet);
+    let mut rows = Vec::new();
+    in_order(
+        &pool,
+        &items,
+        &INTERRUPTED,
+        |item| judge(&scanner, item, &conditions),
+        |found| {
+            progress.advance();
+            for row in found {
+                write_row(&mut scores, &row)?;
+                rows.push(row);
+            }
+            anyhow::Ok(())
+        },
+    )?;
+    progress.finish();
+    scores.flush()?;
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        let note = format!("interrupted after {} rows; they are in {}", rows.len(), path.display());
+        writeln!(io::stderr(), "candor: {note}")?;
+        return Ok(Exit::Interrupted);
+    }
+
+    let data = report(args, &scanner, layout, kind, &items, &rows)?;
+    let write = |name: &str, text: String| {
+        let path = args.output.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    write("metrics.json", serde_json::to_string_pretty(&data)? + "\n")?;
+    write("report.html", html(&data))?;
+    let mut out = io::stdout().lock();
+    write!(out, "{}", terminal(&data, out.is_terminal()))?;
+    writeln!(out, "{}", args.output.join("report.html").display())?;
+    Ok(Exit::Done)
+}
+
+/// The items that the arguments ask for, in the order of the data set, with the name of its layout.
+fn collect(args: &EvalArgs) -> anyhow::Result<(&'static str, Vec<Item>)> {
+    let layout = detect_layout(&args.data)?;
+    let mut items = Vec::new();
+    for item in layout.items(&args.data)? {
+        let item = item?;
+        if args.split.as_ref().is_none_or(|s| item.split.as_ref() == Some(s)) {
+            items.push(item);
+        }
+    }
+    if items.is_empty() {
+        let split = args.split.as_ref().map(|s| format!(" of split \"{s}\"")).unwrap_or_default();
+        bail!("{}: holds no item{split}", args.data.display());
+    }
+    if let Some(most) = args.sample {
+        // A digest of the name draws the same items everywhere, whatever their order.
+        items.sort_by_cached_key(|item| Sha256::digest(&item.name));
+        items.truncate(most.get());
+        items.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    Ok((layout.name(), items))
+}
+
+/// The kind of media of the first item that can be read.
+fn kind_of(scanner: &Scanner, items: &[Item]) -> Option<MediaKind> {
+    items.iter().take(100).find_map(|item| {
+        let bytes = item.bytes().ok()?;
+        candor_features::decode(&bytes, &scanner.options().limits).ok().map(|media| media.kind())
+    })
+}
+
+fn write_row(scores: &mut csv::Writer<fs::File>, row: &Row) -> anyhow::Result<()> {
+    let number = |x: Option<f64>| x.map(|x| x.to_string()).unwrap_or_default();
+    scores.write_record([
+        row.name.as_str(),
+        if row.fabricated { "ai" } else { "real" },
+        &row.group,
+        &row.generator,
+        &row.condition,
+        &number(row.score),
+        &number(row.llr),
+        &number(row.p_value),
+        row.verdict.as_str(),
+        &row.reason,
+    ])?;
+    Ok(())
+}
+
+fn report(
+    args: &EvalArgs,
+    scanner: &Scanner,
+    layout: &str,
+    kind: MediaKind,
+    items: &[Item],
+    rows: &[Row],
+) -> anyhow::Result<ReportData> {
+    let of = |name: &str| -> Vec<&Row> { rows.iter().filter(|r| r.condition == name).collect() };
+    let clean = of(condition::CLEAN);
+    let mut names: Vec<&str> = Vec::new();
+    for row in rows {
+        if !names.contains(&row.condition.as_str()) {
+            names.push(&row.condition);
+        }
+    }
+    let conditions: Vec<_> = names.iter().map(|name| measure::condition(name, &of(name), kind)).collect();
+    let mut warnings = Vec::new();
+    let failed: Vec<&&Row> = clean.iter().filter(|r| r.verdict == candor::Label::Error).collect();
+    if let Some(first) = failed.first() {
+        warnings.push(format!(
+            "{} of {} items could not be judged and are left out, the first being {}: {}",
+            failed.len(),
+            clean.len(),
+            first.name,
+            first.reason
+        ));
+    }
+    let mut others = Vec::new();
+    for path in &args.scores {
+        let found = match_scores(&read_scores(path, Higher::Ai)?, items);
+        if !found.items_unmatched.is_empty() || !found.scores_unmatched.is_empty() {
+            warnings.push(format!(
+                "{}: {} items have no score, {} scores have no item",
+                path.display(),
+                found.items_unmatched.len(),
+                found.scores_unmatched.len()
+            ));
+        }
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        others.push((name, found.scored));
+    }
+    let systems = if others.is_empty() { Vec::new() } else { measure::systems(&clean, &others) };
+    let leak = measure::leak(&clean, kind);
+    if let Some(leak) = leak.as_ref().filter(|l| l.facts_auroc.value >= 0.95) {
+        warnings.push(format!(
+            "facts beside the content alone reach AUROC {:.3} on these data",
+            leak.facts_auroc.value
+        ));
+    }
+    let fabricated = items.iter().filter(|i| i.label.is_fabricated()).count() as u64;
+    let groups: std::collections::BTreeSet<&str> = items.iter().map(|i| i.group.as_str()).collect();
+    let models = scanner.registry().models().iter().filter(|m| m.detector.kind() == kind);
+    Ok(ReportData {
+        title: format!("{kind} detection on {}", args.data.file_name().unwrap_or_default().to_string_lossy()),
+        subtitle: args.split.as_ref().map(|s| format!("Items of split {s}.")).unwrap_or_default(),
+        command: command(args),
+        version: env!("CARGO_PKG_VERSION").into(),
+        media: kind.to_string(),
+        models: models.map(|m| ModelRef { id: m.id.id.clone(), sha256: m.id.sha256.clone() }).collect(),
+        data: DataSet {
+            name: format!("{} ({layout})", args.data.display()),
+            digest: digest(items)?,
+            counts: Counts { genuine: items.len() as u64 - fabricated, fabricated },
+            groups: groups.len() as u64,
+        },
+        warnings,
+        slices: measure::slices(&clean),
+        leak,
+        robustness: measure::robustness(&conditions),
+        misses: exhibits(scanner, items, &clean, true),
+        false_alarms: exhibits(scanner, items, &clean, false),
+        systems,
+        conditions,
+    })
+}
+
+/// The command that makes the report again; where the output goes and how many threads there are changes nothing.
+fn command(args: &EvalArgs) -> String {
+    let mut words = vec!["candor eval".to_owned(), args.data.display().to_string()];
+    words.extend(args.split.as_ref().map(|s| format!("--split {s}")));
+    words.extend(args.sample.map(|n| format!("--sample {n}")));
+    words.extend(args.perturb.then(|| "--perturb".to_owned()));
+    words.extend(args.scores.iter().map(|s| format!("--scores {}", s.display())));
+    words.extend(args.weights.iter().map(|w| format!("--weights {}", w.display())));
+    words.join(" ")
+}
+
+/// SHA-256 over names, labels and content of the items.
+fn digest(items: &[Item]) -> anyhow::Result<String> {
+    let mut all = Sha256::new();
+    for item in items {
+        all.update(item.name.as_bytes());
+        all.update([0, u8::from(item.label.is_fabricated())]);
+        // An unreadable file is an item without content.
+        all.update(Sha256::digest(item.bytes().unwrap_or_default()));
+    }
+    Ok(all.finalize().iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}")))
+}
+
+/// The machine-made items with the lowest scores, or the genuine ones with the highest.
+fn exhibits(scanner: &Scanner, items: &[Item], rows: &[&Row], fabricated: bool) -> Vec<Exhibit> {
+    let by_name: BTreeMap<&str, &Item> = items.iter().map(|i| (i.name.as_str(), i)).collect();
+    let mut worst: Vec<(f64, &Row)> = rows
+        .iter()
+        .filter(|r| r.fabricated == fabricated)
+        .filter_map(|r| Some((if fabricated { r.score? } else { -r.score? }, *r)))
+        .collect();
+    worst.sort_by(|a, b| a.0.total_cmp(&b.0));
+    worst
+        .into_iter()
+        .take(EXHIBITS)
+        .map(|(_, row)| Exhibit {
+            name: row.name.clone(),
+            label: row.verdict.to_string(),
+            group: if row.generator.is_empty() { row.group.clone() } else { row.generator.clone() },
+            score: row.score.unwrap_or(f64::NAN),
+            llr: row.llr.unwrap_or(f64::NAN),
+            p_value: row.p_value.unwrap_or(f64::NAN),
+            preview: by_name.get(row.name.as_str()).map(|i| preview(scanner, i)).unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn preview(scanner: &Scanner, item: &Item) -> Preview {
+    let Ok(bytes) = item.bytes() else { return Preview::None };
+    match candor_features::decode(&bytes, &scanner.options().limits) {
+        Ok(Media::Image(pixels)) => {
+            let small = resize_to_longest(&pixels, THUMBNAIL);
+            encode_jpeg(&small, 80, false).map_or(Preview::None, Preview::Image)
+        }
+        Ok(Media::Text(text)) => Preview::Text(text.text.chars().take(EXCERPT).collect()),
+        _ => Preview::None,
+    }
+}

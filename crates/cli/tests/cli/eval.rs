@@ -1,0 +1,91 @@
+//! `candor eval` on data sets made here.
+
+use std::fs;
+use std::path::Path;
+
+use image::{ImageFormat, Rgb, RgbImage};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::util::candor;
+
+/// The same kind of picture for both classes; only the format tells them apart.
+fn planted(root: &Path) {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for (class, format, extension) in [("real", ImageFormat::Jpeg, "jpg"), ("ai", ImageFormat::Png, "png")] {
+        let folder = root.join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for i in 0..15 {
+            let mut picture = RgbImage::new(160, 128);
+            for pixel in picture.pixels_mut() {
+                let v = rng.random_range(40..220);
+                *pixel = Rgb([v, v / 2 + 60, 255 - v]);
+            }
+            picture.save_with_format(folder.join(format!("{i}.{extension}")), format).unwrap();
+        }
+    }
+}
+
+fn evaluate(data: &Path, output: &Path, jobs: &str) -> String {
+    let command = ["eval", data.to_str().unwrap(), "-q", "-j", jobs, "-o", output.to_str().unwrap()];
+    let done = candor(Path::new(".")).args(command).assert().success();
+    String::from_utf8(done.get_output().stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_planted_leak_is_reported_and_runs_repeat_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    planted(&data);
+    let out = evaluate(&data, &dir.path().join("a"), "1");
+    assert!(out.contains("AUROC"), "{out}");
+    let metrics = fs::read_to_string(dir.path().join("a/metrics.json")).unwrap();
+    let found: serde_json::Value = serde_json::from_str(&metrics).unwrap();
+    assert!(found["leak"]["facts_auroc"]["value"].as_f64().unwrap() > 0.95, "{}", found["leak"]);
+    let warned =
+        found["warnings"].as_array().unwrap().iter().any(|w| w.as_str().unwrap().contains("facts beside"));
+    assert!(warned, "{}", found["warnings"]);
+    let scores = fs::read_to_string(dir.path().join("a/scores.csv")).unwrap();
+    assert_eq!(scores.lines().count(), 31);
+    assert!(fs::read_to_string(dir.path().join("a/report.html")).unwrap().contains("</html>"));
+
+    evaluate(&data, &dir.path().join("b"), "2");
+    for name in ["metrics.json", "scores.csv", "report.html"] {
+        let read = |run: &str| fs::read(dir.path().join(run).join(name)).unwrap();
+        assert_eq!(read("a"), read("b"), "{name}");
+    }
+}
+
+#[test]
+fn another_systems_scores_stand_beside_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    planted(&data);
+    let other = dir.path().join("oracle.csv");
+    let rows: String = (0..15).map(|i| format!("real/{i}.jpg,0.{i:02}\nai/{i}.png,1.{i:02}\n")).collect();
+    fs::write(&other, format!("path,score\n{rows}")).unwrap();
+    let output = dir.path().join("out");
+    candor(Path::new("."))
+        .arg("eval")
+        .arg(&data)
+        .arg("--scores")
+        .arg(&other)
+        .arg("-o")
+        .arg(&output)
+        .assert()
+        .success();
+    let metrics = fs::read_to_string(output.join("metrics.json")).unwrap();
+    let found: serde_json::Value = serde_json::from_str(&metrics).unwrap();
+    assert_eq!(found["systems"][0]["name"], "oracle");
+    assert_eq!(found["systems"][0]["metrics"][0]["estimate"]["value"], 1.0);
+    assert_eq!(found["systems"][0]["difference"]["against"], "candor");
+}
+
+#[test]
+fn a_folder_without_labels_is_refused_with_what_was_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.txt"), "no label").unwrap();
+    let done = candor(Path::new(".")).arg("eval").arg(dir.path()).assert().code(1);
+    let error = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(error.contains("no known layout"), "{error}");
+}
