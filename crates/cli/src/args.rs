@@ -65,12 +65,49 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Judge files and folders
     Scan(ScanArgs),
+    /// Show what files declare about their origin
+    Inspect(InspectArgs),
     /// Measure the detectors on a labelled data set
     Eval(EvalArgs),
     /// Train a detector
     Train(TrainArgs),
     /// Print the JSON Schema of a result
     Schema,
+}
+
+const INSPECT_DETAILS: &str = "\
+Reads Content Credentials, IPTC, XMP and EXIF, generation parameters, China's AIGC label, hidden messages and public
+watermarks. Each statement has a grade:
+  proof    a signature that was checked says so
+  strong   a mark that only a generator or its user leaves
+  medium   a claim that could be copied or made up; signatures of Content Credentials are not checked yet
+  weak     a hint, or a claim that was tampered with
+
+A declaration can be removed or forged; none does not mean that a file is genuine.
+
+Examples:
+  candor inspect photo.jpg
+  candor inspect --format json *.png > declared.jsonl";
+
+/// How declarations are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InspectFormat {
+    /// For reading
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = INSPECT_DETAILS)]
+pub(crate) struct InspectArgs {
+    /// Files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// How declarations are written
+    #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: InspectFormat,
 }
 
 const EVAL_DETAILS: &str = "\

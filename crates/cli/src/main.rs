@@ -4,6 +4,7 @@ mod args;
 mod escape;
 mod eval;
 mod exit;
+mod inspect;
 mod order;
 mod output;
 mod progress;
@@ -33,6 +34,7 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Scan(args) => scan::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Train(args) => train::run(args),
         Command::Schema => {
             io::stdout().write_all(candor::schema_json().as_bytes())?;

@@ -4,6 +4,7 @@
 mod eval;
 mod help;
 mod hostile;
+mod inspect;
 mod samples;
 mod scan;
 mod util;

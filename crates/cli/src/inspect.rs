@@ -1,0 +1,90 @@
+//! `candor inspect`: everything that files declare about their origin.
+
+use std::fs;
+use std::io::{self, Write};
+
+use candor::{MAX_FILE_BYTES, Media};
+use candor_provenance::{Grade, Limits, Report, Statement, inspect, watermark};
+use serde::Serialize;
+
+use crate::args::{InspectArgs, InspectFormat};
+use crate::escape::escape;
+use crate::exit::Exit;
+
+/// One line of `--format json`.
+#[derive(Serialize)]
+struct Inspected<'a> {
+    path: &'a str,
+    #[serde(flatten)]
+    report: Option<&'a Report>,
+    error: Option<&'a str>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
+    let mut out = io::stdout().lock();
+    let mut exit = Exit::Done;
+    for path in &args.files {
+        let name = candor::path_text(path);
+        let report = match fs::metadata(path).and_then(|m| {
+            if m.len() > MAX_FILE_BYTES {
+                Err(io::Error::other("the file is too large"))
+            } else {
+                fs::read(path)
+            }
+        }) {
+            Ok(bytes) => Ok(read(&bytes)),
+            Err(error) => Err(error.to_string()),
+        };
+        if report.is_err() {
+            exit = Exit::Unreadable;
+        }
+        match args.format {
+            InspectFormat::Json => {
+                let error = report.as_ref().err().map(String::as_str);
+                let line = Inspected { path: &name, report: report.as_ref().ok(), error };
+                writeln!(out, "{}", serde_json::to_string(&line)?)?;
+            }
+            InspectFormat::Text => match report {
+                Ok(report) => text(&mut out, &name, &report)?,
+                Err(error) => writeln!(out, "{}: {}", escape(&name), escape(&error))?,
+            },
+        }
+    }
+    Ok(exit)
+}
+
+/// What the file declares, and the public watermark that its pixels may carry.
+fn read(bytes: &[u8]) -> Report {
+    let mut report = inspect(bytes, &Limits::default());
+    if let Ok(Media::Image(pixels)) = candor_features::decode(bytes, &candor::Limits::default()) {
+        let mark = watermark::dwt_dct(&pixels.rgb, pixels.width, pixels.height);
+        report.statements.extend(mark.as_ref().and_then(watermark::statement));
+        report.statements.sort_by_key(|s| std::cmp::Reverse(s.grade));
+    }
+    report
+}
+
+fn text(out: &mut impl Write, name: &str, report: &Report) -> io::Result<()> {
+    writeln!(out, "{}  {}", escape(name), escape(&report.container))?;
+    if report.statements.is_empty() {
+        writeln!(out, "  declares nothing that Candor reads")?;
+    }
+    for Statement { id, grade, words, location, raw, .. } in &report.statements {
+        let grade = match grade {
+            Grade::Proof => "proof",
+            Grade::Strong => "strong",
+            Grade::Medium => "medium",
+            Grade::Weak => "weak",
+        };
+        writeln!(out, "  {grade:<6}  {}", escape(words))?;
+        writeln!(out, "          {} in {}", escape(id), escape(&location.place))?;
+        for field in raw {
+            writeln!(out, "          {} = {}", escape(&field.key), escape(&field.value))?;
+        }
+    }
+    for warning in &report.warnings {
+        writeln!(out, "  note    {}", escape(&warning.message))?;
+    }
+    Ok(())
+}
