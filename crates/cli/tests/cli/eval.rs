@@ -62,8 +62,9 @@ fn another_systems_scores_stand_beside_ours() {
     let data = dir.path().join("data");
     planted(&data);
     let other = dir.path().join("oracle.csv");
-    let rows: String = (0..15).map(|i| format!("real/{i}.jpg,0.{i:02}\nai/{i}.png,1.{i:02}\n")).collect();
-    fs::write(&other, format!("path,score\n{rows}")).unwrap();
+    let rows: Vec<String> =
+        (0..15).map(|i| format!("real/{i}.jpg,0.{i:02}\nai/{i}.png,1.{i:02}\n")).collect();
+    fs::write(&other, format!("path,score\n{}", rows.concat())).unwrap();
     let output = dir.path().join("out");
     candor(Path::new("."))
         .arg("eval")
