@@ -219,23 +219,4 @@ mod tests {
             assert!((0.90..=0.99).contains(&held), "{p}: {held}");
         }
     }
-
-    /// 100,000 items and 1,000 draws; run it with `cargo test --release -- --ignored`.
-    #[test]
-    #[ignore = "takes seconds"]
-    fn is_fast() {
-        let mut rng = ChaCha8Rng::seed_from_u64(13);
-        let set: Vec<Scored> = (0..100_000)
-            .map(|i| Scored {
-                name: i.to_string(),
-                score: normal(&mut rng) + f64::from(i % 2),
-                fabricated: i % 2 == 1,
-                group: (i % 977).to_string(),
-            })
-            .collect();
-        let start = std::time::Instant::now();
-        bootstrap(&set, 1000, 1, auroc).unwrap();
-        let took = start.elapsed();
-        assert!(took.as_secs() < 30, "{took:?}");
-    }
 }
