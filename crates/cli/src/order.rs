@@ -7,10 +7,14 @@ use std::sync::mpsc;
 
 use rayon::ThreadPool;
 
+/// Inputs in flight for each thread. Few would leave threads idle behind a slow file (one large photograph costs as much
+/// as a hundred short texts); results are small, so many cost little.
+const AHEAD: usize = 16;
+
 /// Runs `work` on every input in the pool and hands the results to `take` on this thread, in the order of the input.
 ///
-/// At most two inputs for each thread lie between the first that `take` has not seen and the last that was started, so
-/// one slow file delays the output but does not pile up results. When `stop` turns true or `take` fails, nothing new
+/// At most [`AHEAD`] inputs for each thread lie between the first that `take` has not seen and the last that was
+/// started, so one slow file delays the output but does not pile up results. When `stop` turns true or `take` fails, nothing new
 /// is started; what runs is finished, and after `stop` still handed over.
 pub(crate) fn in_order<I: Send, T: Send, E>(
     pool: &ThreadPool,
@@ -19,7 +23,7 @@ pub(crate) fn in_order<I: Send, T: Send, E>(
     work: impl Fn(I) -> T + Sync,
     mut take: impl FnMut(T) -> Result<(), E>,
 ) -> Result<(), E> {
-    let window = 2 * pool.current_num_threads();
+    let window = AHEAD * pool.current_num_threads();
     let mut inputs = inputs.into_iter();
     let (sender, receiver) = mpsc::channel();
     let work = &work;
@@ -81,7 +85,7 @@ mod tests {
         });
         assert!(done.is_ok());
         assert_eq!(out, (0..200).collect::<Vec<_>>());
-        assert!(most.into_inner() <= 6);
+        assert!(most.into_inner() <= 3 * AHEAD);
     }
 
     #[test]
@@ -100,7 +104,7 @@ mod tests {
         });
         assert!(done.is_ok());
         assert_eq!(out, (0..started.into_inner()).collect::<Vec<_>>());
-        assert!(out.len() <= 15);
+        assert!(out.len() <= 11 + 2 * AHEAD);
     }
 
     #[test]
