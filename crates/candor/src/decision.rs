@@ -67,7 +67,14 @@ mod tests {
     use super::*;
 
     fn detection(logit: f64) -> Detection {
-        Detection { logit, spread: 0.0, abstain: None, map: ScoreMap::None, facts: Vec::new() }
+        Detection {
+            logit,
+            spread: 0.0,
+            abstain: None,
+            stratum: String::new(),
+            map: ScoreMap::None,
+            facts: Vec::new(),
+        }
     }
 
     /// Genuine scores 0, 1, ... n - 1; a ratio of one at `centre`.

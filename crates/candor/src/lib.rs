@@ -25,8 +25,8 @@ pub use candor_features::{
     Document, DocumentKind, Limits, Media, MediaKind, OffsetMap, Pixels, Warning, WarningCode, Waveform,
 };
 pub use candor_models::{
-    Abstention, AbstentionCode, Calibration, Detection, Detector, FLAG_P, Fact, Model, ModelId, Registry,
-    ScoreMap, WEAK_P,
+    Abstention, AbstentionCode, Calibration, Calibrations, Detection, Detector, FLAG_P, Fact, Model, ModelId,
+    Registry, ScoreMap, WEAK_P,
 };
 
 pub use error::{Error, Result};

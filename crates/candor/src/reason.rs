@@ -1,7 +1,7 @@
 //! Verdicts in plain language.
 
 use candor_features::MediaKind;
-use candor_models::Calibration;
+use candor_models::Calibrations;
 
 use crate::verdict::Region;
 
@@ -14,10 +14,14 @@ pub(crate) fn nouns(kind: MediaKind) -> (&'static str, &'static str) {
     }
 }
 
-/// Where a score stands among the genuine items of the calibration set.
-pub(crate) fn rank(score: f64, calibration: &Calibration, kind: MediaKind) -> String {
-    let plural = nouns(kind).1;
-    let (at_least, n) = calibration.at_least(score);
+/// Where a score stands among the genuine items of the calibration set, those of its stratum where that has a
+/// calibration of its own.
+pub(crate) fn rank(score: f64, calibrations: &Calibrations, stratum: &str, kind: MediaKind) -> String {
+    let mut plural = nouns(kind).1.to_owned();
+    if calibrations.strata.contains_key(stratum) {
+        plural = format!("{plural} ({stratum})");
+    }
+    let (at_least, n) = calibrations.of(stratum).at_least(score);
     let below = n - at_least;
     // Rounded down, so that "100.0 %" is never said of less than all.
     let percent = |count: usize| (1000.0 * count as f64 / n.max(1) as f64).floor() / 10.0;
@@ -65,17 +69,25 @@ pub(crate) fn place(regions: &[Region]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use candor_models::Calibration;
+
     use super::*;
 
     #[test]
     fn ranks_read_as_sentences_and_never_overstate() {
-        let c = Calibration {
+        let calibration = |genuine: u16| Calibration {
             slope: 1.0,
             intercept: 0.0,
             fabricated: 9,
-            genuine: vec![(0..2000_u16).map(f32::from).collect()],
+            genuine: vec![(0..genuine).map(f32::from).collect()],
         };
-        let rank = |s| rank(s, &c, MediaKind::Image);
+        let mut c = Calibrations::from(calibration(2000));
+        c.strata.insert("small".to_owned(), calibration(100));
+        assert_eq!(
+            rank(50.5, &c, "small", MediaKind::Image),
+            "network score 50.50 is higher than 51.0 % of genuine images (small)"
+        );
+        let rank = |s| rank(s, &c, "", MediaKind::Image);
         assert_eq!(
             rank(1e4),
             "network score 10000.00 is higher than all 2000 genuine images of the calibration set"

@@ -285,7 +285,7 @@ impl Scanner {
                 return Scan { media: Some(media), ..Scan::failed(verdict, code, error.to_string()) };
             }
         };
-        let calibration = &model.calibration;
+        let calibration = model.calibrations.of(&detection.stratum);
         let mut evidence = Evidence {
             parts: region::evidence(&detection.map, calibration),
             threshold: calibration.threshold(self.options.flag_p).map(|s| calibration.llr(s)),
@@ -312,7 +312,7 @@ impl Scanner {
         let regions = region::regions(&detection.map, &media, &evidence.parts);
         let mut say = |text| verdict.reasons.push(Reason { signal: model.id.id.clone(), text });
         if let Some(llr) = decision.llr {
-            say(reason::rank(detection.logit, calibration, kind));
+            say(reason::rank(detection.logit, &model.calibrations, &detection.stratum, kind));
             say(reason::ratio(llr, kind));
             if decision.label != Label::NoSign
                 && let Some(place) = reason::place(&regions)
@@ -529,7 +529,9 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use candor_features::{Document, OffsetMap, Pixels, Waveform};
-    use candor_models::{Abstention, AbstentionCode, Calibration, Detector, Fact, Model, ModelId, ScoreMap};
+    use candor_models::{
+        Abstention, AbstentionCode, Calibration, Calibrations, Detector, Fact, Model, ModelId, ScoreMap,
+    };
 
     use super::*;
 
@@ -554,12 +556,12 @@ mod tests {
         let model = Model {
             id: ModelId { id: format!("{kind}/fake"), sha256: "00".repeat(32) },
             detector: Box::new(Fake { kind, answer }),
-            calibration: Calibration {
+            calibrations: Calibrations::from(Calibration {
                 slope: 0.1,
                 intercept: -5.0,
                 fabricated: 100,
                 genuine: vec![(0..genuine).map(f32::from).collect()],
-            },
+            }),
         };
         let registry = Registry::from_models(vec![model]);
         Scanner::builder().registry(registry).options(options).build().unwrap()
@@ -570,7 +572,7 @@ mod tests {
     }
 
     fn detection(logit: f64, map: ScoreMap) -> Detection {
-        Detection { logit, spread: 0.5, abstain: None, map, facts: Vec::new() }
+        Detection { logit, spread: 0.5, abstain: None, stratum: String::new(), map, facts: Vec::new() }
     }
 
     fn picture() -> Media {

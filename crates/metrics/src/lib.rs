@@ -16,7 +16,7 @@ mod ranking;
 
 use serde::{Deserialize, Serialize};
 
-pub use calibration::{ReliabilityBin, brier, cllr, cllr_min, ece, reliability};
+pub use calibration::{ReliabilityBin, brier, cllr, cllr_min, ece, ece_by_chance, reliability};
 pub use curves::{DetPoint, Histogram, RocPoint, det, histogram, probit, roc};
 pub use decision::{
     Judged, OperatingPoint, balanced_accuracy, c_at_1, coverage, genuine_needed, operating_point,

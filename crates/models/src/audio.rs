@@ -90,10 +90,19 @@ impl Detector for LfccDetector {
             logit,
             spread,
             abstain: abstain(wave, stats.rms_db),
+            stratum: stratum(stats.effective_bandwidth_hz).to_owned(),
             map: ScoreMap::Timeline { windows: windows.iter().map(|w| (w.start, w.end)).collect(), logits },
             facts: facts.collect(),
         })
     }
+}
+
+/// Edge between a telephone's band, which ends at 3.4 kHz, and wider ones.
+const NARROW_HZ: f64 = 4_200.0;
+
+/// What the telephone leaves is a small part of what a vocoder does: scores lie closer together there.
+fn stratum(bandwidth_hz: f64) -> &'static str {
+    if bandwidth_hz < NARROW_HZ { "narrow band" } else { "wide band" }
 }
 
 fn abstain(wave: &Waveform, rms_dbfs: f64) -> Option<Abstention> {

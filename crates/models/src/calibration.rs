@@ -1,5 +1,7 @@
 //! From a raw logit to a likelihood ratio and a conformal p-value.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 /// Calibration of one detector, fitted on development items that training never saw.
@@ -21,6 +23,86 @@ pub struct Calibration {
     pub fabricated: usize,
     /// Raw logits of the genuine items, ascending, a list for each condition.
     pub genuine: Vec<Vec<f32>>,
+}
+
+/// The score of one item, with what decides its calibration.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample<'a> {
+    /// Index of the condition that it was measured under.
+    pub condition: usize,
+    /// See [`crate::Detection::stratum`].
+    pub stratum: &'a str,
+    /// Raw logit.
+    pub logit: f64,
+    /// Whether it is machine-made.
+    pub fabricated: bool,
+}
+
+/// The calibrations of a detector: one for all items, and one for each stratum of items that is large enough to stand
+/// alone. What a detector can measure of an item (its bandwidth, its length) often decides how far its scores reach;
+/// one threshold for all would then accuse some and let the others go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibrations {
+    /// Fitted on all items.
+    pub pooled: Calibration,
+    /// Fitted on those of a stratum, by its name.
+    pub strata: BTreeMap<String, Calibration>,
+}
+
+/// Genuine and machine-made items that a stratum, or a condition within one, needs to be calibrated by itself: with
+/// fewer, no p-value could reach [`FLAG_P`].
+const STRATUM_ITEMS: usize = 50;
+
+impl Calibrations {
+    /// Fits everything. A condition with few genuine items of a stratum joins the one that has most.
+    ///
+    /// Returns `None` where [`Calibration::fit`] does for all items together.
+    pub fn fit(samples: &[Sample<'_>]) -> Option<Self> {
+        let conditions = samples.iter().map(|s| s.condition + 1).max()?;
+        let lists = |stratum: Option<&str>, fabricated: bool| {
+            let mut lists = vec![Vec::new(); conditions];
+            let mine = |s: &&Sample<'_>| s.fabricated == fabricated && stratum.is_none_or(|t| t == s.stratum);
+            for s in samples.iter().filter(mine) {
+                if let Some(list) = lists.get_mut(s.condition) {
+                    list.push(s.logit);
+                }
+            }
+            lists
+        };
+        let pooled = Calibration::fit(&lists(None, false), &lists(None, true))?;
+        let names: BTreeSet<&str> = samples.iter().map(|s| s.stratum).filter(|s| !s.is_empty()).collect();
+        let fit = |name: &&str| {
+            let (genuine, fabricated) = (gather(lists(Some(name), false)), lists(Some(name), true));
+            let enough = |lists: &[Vec<f64>]| lists.iter().map(Vec::len).max() >= Some(STRATUM_ITEMS);
+            (enough(&genuine) && enough(&fabricated)).then(|| Calibration::fit(&genuine, &fabricated))?
+        };
+        let strata = names.iter().filter_map(|name| Some(((*name).to_owned(), fit(name)?))).collect();
+        Some(Self { pooled, strata })
+    }
+
+    /// The calibration for an item of a stratum.
+    pub fn of(&self, stratum: &str) -> &Calibration {
+        self.strata.get(stratum).unwrap_or(&self.pooled)
+    }
+}
+
+impl From<Calibration> for Calibrations {
+    fn from(pooled: Calibration) -> Self {
+        Self { pooled, strata: BTreeMap::new() }
+    }
+}
+
+/// Puts the items of small lists into the first of the largest ones and leaves no list empty.
+fn gather(lists: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let (mut large, small): (Vec<_>, Vec<_>) = lists.into_iter().partition(|l| l.len() >= STRATUM_ITEMS);
+    if large.is_empty() {
+        return vec![small.concat()];
+    }
+    let most = large.iter().map(Vec::len).max();
+    if let Some(largest) = large.iter_mut().find(|l| Some(l.len()) == most) {
+        largest.extend(small.concat());
+    }
+    large
 }
 
 /// Largest p-value at which an item is flagged as `suspected`.
@@ -191,6 +273,35 @@ mod tests {
         assert_eq!(c.threshold(0.25), Some(f64::from(4.0_f32.next_up())));
         assert_eq!(c.threshold(0.2), None);
         assert_eq!(c.genuine_items(), 3);
+    }
+
+    #[test]
+    fn strata_that_are_large_enough_stand_alone() {
+        let sample = |condition: usize, stratum: &'static str, logit: f64, fabricated: bool| Sample {
+            condition,
+            stratum,
+            logit,
+            fabricated,
+        };
+        let mut samples = Vec::new();
+        for i in 0..60 {
+            let x = f64::from(i) / 60.0;
+            samples.extend([
+                sample(0, "wide", x + 2.0, false),
+                sample(0, "wide", x + 2.5, true),
+                sample(1, "narrow", x, false),
+                sample(1, "narrow", x + 0.5, true),
+            ]);
+        }
+        samples.extend((0..3).map(|_| sample(0, "narrow", 9.0, false)));
+        samples.extend((0..9).flat_map(|_| [sample(0, "rare", 0.0, false), sample(0, "rare", 1.0, true)]));
+        let c = Calibrations::fit(&samples).unwrap();
+        assert_eq!(c.strata.keys().collect::<Vec<_>>(), ["narrow", "wide"]);
+        assert_eq!((c.of("rare"), c.of("")), (&c.pooled, &c.pooled));
+        // The few of the clean condition are not forgotten, and not asked alone either.
+        assert_eq!(c.of("narrow").genuine.iter().map(Vec::len).collect::<Vec<_>>(), [63]);
+        assert!(c.of("narrow").p_value(1.2) < 0.1 && c.of("wide").p_value(1.2) == 1.0);
+        assert!(c.of("narrow").llr(1.2) > c.of("wide").llr(1.2));
     }
 
     #[test]

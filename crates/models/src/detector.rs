@@ -29,6 +29,9 @@ pub struct Detection {
     pub spread: f64,
     /// Why the score should not be used, if so.
     pub abstain: Option<Abstention>,
+    /// What the item is like, where that decides how its score is calibrated ("narrow band", "en, 60 to 150 words"): a
+    /// property that is measured, in words that read well after "genuine recordings: ". Empty when none matters.
+    pub stratum: String,
     /// Where the score comes from.
     pub map: ScoreMap,
     /// Named measurements beside the network's, in a fixed order: statistical facts that put the score in context.

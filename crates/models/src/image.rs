@@ -95,6 +95,7 @@ impl Detector for ResidualDetector {
             logit,
             spread: block_spread(cols, rows, &logits),
             abstain: abstain(pixels),
+            stratum: String::new(),
             map: ScoreMap::Grid { cols, rows, logits },
             facts: facts.collect(),
         })

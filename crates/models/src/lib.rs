@@ -14,7 +14,7 @@ mod registry;
 mod text;
 pub mod train;
 
-pub use calibration::{Calibration, FLAG_P, WEAK_P, posterior};
+pub use calibration::{Calibration, Calibrations, FLAG_P, Sample, WEAK_P, posterior};
 pub use candor_metrics as metrics;
 pub use detector::{Abstention, AbstentionCode, Detection, Detector, Fact, ScoreMap};
 pub use error::{Error, Result};

@@ -1,5 +1,7 @@
 //! The description beside a weight file.
 
+use std::collections::BTreeMap;
+
 use candor_features::{audio::LfccConfig, text::TextConfig};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +94,9 @@ pub struct ModelFile {
     pub architecture: Architecture,
     /// Likelihood ratio and p-value.
     pub calibration: Calibration,
+    /// The same for the strata of items that are calibrated by themselves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub strata: BTreeMap<String, Calibration>,
     /// What was measured on the development items.
     pub figures: Figures,
 }

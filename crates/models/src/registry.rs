@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Calibration, Detector, Error, ModelFile, Result, hex};
+use crate::{Calibrations, Detector, Error, ModelFile, Result, hex};
 
 /// Identity of a model, as printed in every verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub struct Model {
     /// The network.
     pub detector: Box<dyn Detector>,
     /// From its logit to a likelihood ratio and a p-value.
-    pub calibration: Calibration,
+    pub calibrations: Calibrations,
 }
 
 impl Model {
@@ -41,7 +41,8 @@ impl Model {
             return Err(Error::model(file.id, reason));
         }
         let detector = file.architecture.build(weights)?;
-        Ok(Self { id: ModelId { id: file.id, sha256 }, detector, calibration: file.calibration })
+        let calibrations = Calibrations { pooled: file.calibration, strata: file.strata };
+        Ok(Self { id: ModelId { id: file.id, sha256 }, detector, calibrations })
     }
 }
 

@@ -147,6 +147,7 @@ impl Detector for NgramDetector {
             logit,
             spread,
             abstain: abstain(&f),
+            stratum: String::new(),
             map: ScoreMap::Sentences { ranges: f.document_sentences(), logits },
             facts,
         })

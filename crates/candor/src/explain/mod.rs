@@ -103,7 +103,14 @@ mod tests {
     fn scan(name: &str, media: Media, map: ScoreMap, parts: Vec<f64>) -> Scan {
         let mut scan = Scanner::new().unwrap().scan_bytes(name, b"");
         scan.media = Some(media);
-        scan.detection = Some(Detection { logit: 0.0, spread: 0.0, abstain: None, map, facts: Vec::new() });
+        scan.detection = Some(Detection {
+            logit: 0.0,
+            spread: 0.0,
+            abstain: None,
+            stratum: String::new(),
+            map,
+            facts: Vec::new(),
+        });
         scan.evidence = Some(Evidence { parts, threshold: Some(1.5) });
         scan
     }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     AudioTask, Event, Leak, Measured, Task, TrainConfig,
-    image::{conditions, decode, facts_of, item_rng, smooth, split},
+    image::{Answer, conditions, decode, facts_of, item_rng, smooth, split},
     manifest::Item,
 };
 use crate::{
@@ -179,7 +179,7 @@ impl Task for Recordings {
                         let samples = condition.apply(&wave.samples);
                         let samples = samples.map_err(|e| Error::config(&item.name, e.to_string()))?;
                         let found = detector.detect(&Media::Audio(Waveform { samples, ..wave.clone() }))?;
-                        Ok(found.abstain.is_none().then_some(found.logit))
+                        Ok(Answer::of(found))
                     })
                     .collect::<Result<Vec<_>>>()
             })

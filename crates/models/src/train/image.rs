@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::{Event, ImageTask, Leak, Measured, Task, TrainConfig, manifest::Item};
 use crate::{
-    Detector, Error, Result,
+    Detection, Detector, Error, Result,
     image::{PLANES, planes},
     kernels::BceWithLogits,
     metrics::Scored,
@@ -178,7 +178,7 @@ impl Task for Images {
                     .map(|condition| {
                         let mut rng = item_rng(self.seed, &item.name, condition.name());
                         let found = detector.detect(&Media::Image(condition.apply(&pixels, &mut rng)))?;
-                        Ok(found.abstain.is_none().then_some(found.logit))
+                        Ok(Answer::of(found))
                     })
                     .collect::<Result<Vec<_>>>()
             })
@@ -224,26 +224,42 @@ impl Task for Images {
     }
 }
 
+/// A score with its stratum.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    score: f64,
+    stratum: String,
+}
+
+impl Answer {
+    /// Of a detector; `None` where it abstains.
+    pub(super) fn of(found: Detection) -> Option<Self> {
+        found.abstain.is_none().then_some(Self { score: found.logit, stratum: found.stratum })
+    }
+}
+
 /// Regroups the scores of items by condition.
-pub(super) fn conditions(dev: &[&Item], per_item: &[Vec<Option<f64>>], names: &[&str]) -> Vec<Measured> {
+pub(super) fn conditions(dev: &[&Item], per_item: &[Vec<Option<Answer>>], names: &[&str]) -> Vec<Measured> {
     names
         .iter()
         .enumerate()
         .map(|(c, name)| {
-            let scores: Vec<Scored> = dev
+            let (scores, strata): (Vec<_>, Vec<_>) = dev
                 .iter()
                 .zip(per_item)
                 .filter_map(|(item, scores)| {
-                    let score = scores.get(c).copied().flatten()?;
-                    Some(Scored {
+                    let Answer { score, stratum } = scores.get(c)?.clone()?;
+                    let scored = Scored {
                         name: item.name.clone(),
                         score,
                         fabricated: item.fabricated,
                         group: item.group.clone(),
-                    })
+                    };
+                    Some((scored, stratum))
                 })
-                .collect();
-            Measured { condition: (*name).into(), abstained: dev.len() - scores.len(), scores, part: false }
+                .unzip();
+            let abstained = dev.len() - scores.len();
+            Measured { condition: (*name).into(), abstained, scores, strata, part: false }
         })
         .collect()
 }

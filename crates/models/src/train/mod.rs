@@ -66,6 +66,8 @@ pub(crate) struct Measured {
     pub(crate) condition: String,
     /// Scores of the development items on which the detector did not abstain.
     pub(crate) scores: Vec<Scored>,
+    /// Stratum of each of them, see [`crate::Detection::stratum`].
+    pub(crate) strata: Vec<String>,
     /// Development items on which it abstained.
     pub(crate) abstained: usize,
     /// Whether it is a part of another condition's items, shown but not calibrated on.
@@ -336,7 +338,7 @@ fn finish<T: Task>(
     let detector = architecture.build(&weights)?;
     let measured = task.measure(detector.as_ref())?;
     let leaks = task.leaks()?;
-    let (figures, calibration) = report::figures(&measured, &leaks, config.seed)
+    let (figures, calibrations) = report::figures(&measured, &leaks, config.seed)
         .ok_or_else(|| Error::model(&config.id, "too few development items to calibrate"))?;
     let file = ModelFile {
         id: config.id.clone(),
@@ -347,7 +349,8 @@ fn finish<T: Task>(
         measured_on: measured_on.to_owned(),
         sha256: hex(&Sha256::digest(&weights)),
         architecture,
-        calibration,
+        calibration: calibrations.pooled,
+        strata: calibrations.strata,
         figures,
     };
     let write = |suffix: &str, bytes: &[u8]| {

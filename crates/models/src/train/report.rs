@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Leak, Measured, TrainConfig, manifest};
 use crate::{
-    Calibration, FLAG_P,
+    Calibrations, FLAG_P, Sample,
     calibration::posterior,
     metrics::{self, Estimate, Scored},
     model_file::ModelFile,
@@ -55,10 +55,15 @@ fn fold(seed: u64, unit: &str) -> usize {
     digest[0] as usize % FOLDS
 }
 
-/// Scores of the conditions that take part in the calibration, a list for each.
-fn lists(measured: &[Measured], keep: impl Fn(&Scored) -> bool) -> Vec<Vec<f64>> {
-    let conditions = measured.iter().filter(|m| !m.part);
-    conditions.map(|m| m.scores.iter().filter(|s| keep(s)).map(|s| s.score).collect()).collect()
+/// The scores that take part in the calibration.
+fn samples(measured: &[Measured], keep: impl Fn(&Scored) -> bool) -> Vec<Sample<'_>> {
+    let mut samples = Vec::new();
+    for (condition, m) in measured.iter().filter(|m| !m.part).enumerate() {
+        for (s, stratum) in m.scores.iter().zip(&m.strata).filter(|(s, _)| keep(s)) {
+            samples.push(Sample { condition, stratum, logit: s.score, fabricated: s.fabricated });
+        }
+    }
+    samples
 }
 
 /// `(llr, p)` of every item from a calibration that was fitted on the other folds. An item is in the same fold under
@@ -66,22 +71,18 @@ fn lists(measured: &[Measured], keep: impl Fn(&Scored) -> bool) -> Vec<Vec<f64>>
 fn out_of_fold(seed: u64, measured: &[Measured], by_group: bool) -> Option<Vec<Vec<(f64, f64)>>> {
     let unit = |s: &Scored| fold(seed, if by_group { &s.group } else { &s.name });
     let fits = (0..FOLDS)
-        .map(|f| {
-            let rest = |fabricated: bool| lists(measured, |s| s.fabricated == fabricated && unit(s) != f);
-            Calibration::fit(&rest(false), &rest(true))
-        })
+        .map(|f| Calibrations::fit(&samples(measured, |s| unit(s) != f)))
         .collect::<Option<Vec<_>>>()?;
-    let apply = |s: &Scored| {
-        let c = &fits[unit(s)];
+    let apply = |(s, stratum): (&Scored, &String)| {
+        let c = fits[unit(s)].of(stratum);
         (c.llr(s.score), c.p_value(s.score))
     };
-    Some(measured.iter().map(|m| m.scores.iter().map(apply).collect()).collect())
+    Some(measured.iter().map(|m| m.scores.iter().zip(&m.strata).map(apply).collect()).collect())
 }
 
 /// Measures and calibrates; `None` when a class has no development items.
-pub(crate) fn figures(measured: &[Measured], leaks: &[Leak], seed: u64) -> Option<(Figures, Calibration)> {
-    let calibration =
-        Calibration::fit(&lists(measured, |s| !s.fabricated), &lists(measured, |s| s.fabricated))?;
+pub(crate) fn figures(measured: &[Measured], leaks: &[Leak], seed: u64) -> Option<(Figures, Calibrations)> {
+    let calibrations = Calibrations::fit(&samples(measured, |_| true))?;
     let by_item = out_of_fold(seed, measured, false)?;
     let by_group = out_of_fold(seed, measured, true)?;
     let mut figures = Figures::default();
@@ -102,7 +103,7 @@ pub(crate) fn figures(measured: &[Measured], leaks: &[Leak], seed: u64) -> Optio
             });
         }
     }
-    Some((figures, calibration))
+    Some((figures, calibrations))
 }
 
 fn counts(scores: &[Scored]) -> [usize; 2] {
@@ -140,6 +141,10 @@ fn condition_rows(m: &Measured, by_item: &[(f64, f64)], by_group: &[(f64, f64)],
         |s: &[&Scored]| metrics::ece(&s.iter().map(|s| (s.score, s.fabricated)).collect::<Vec<_>>(), 10);
     if let Some(e) = metrics::bootstrap(&probable, 1000, seed, ece) {
         rows.push(row("ECE, 10 bins, out of fold", e));
+    }
+    let stated: Vec<(f64, bool)> = probable.iter().map(|s| (s.score, s.fabricated)).collect();
+    if let Some(chance) = metrics::ece_by_chance(&stated, 10, seed) {
+        rows.push(row("ECE of a perfect calibration with as few items", chance));
     }
     for (name, fabricated, folded) in [
         ("genuine flagged, out of fold", false, by_item),

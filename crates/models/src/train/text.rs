@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::{
     Event, Leak, Measured, Task, TextTask, TrainConfig,
-    image::{conditions, facts_of, item_rng, smooth, split},
+    image::{Answer, conditions, facts_of, item_rng, smooth, split},
     manifest::{Item, Source},
 };
 use crate::{
@@ -238,7 +238,7 @@ impl Task for Texts {
                         let mut rng = item_rng(self.seed, &item.name, &format!("{condition:?}"));
                         let text = condition.laundering().launder(body(item), &mut rng);
                         let found = detector.detect(&Media::Text(document(&text)))?;
-                        Ok(found.abstain.is_none().then_some(found.logit))
+                        Ok(Answer::of(found))
                     })
                     .collect::<Result<Vec<_>>>()
             })
@@ -248,7 +248,7 @@ impl Task for Texts {
         for language in ["en", "zh"] {
             let mine: Vec<usize> = (0..dev.len()).filter(|&i| dev[i].language == language).collect();
             let items: Vec<&Item> = mine.iter().map(|&i| dev[i]).collect();
-            let scores: Vec<Vec<Option<f64>>> = mine.iter().map(|&i| vec![per_item[i][0]]).collect();
+            let scores: Vec<Vec<_>> = mine.iter().map(|&i| vec![per_item[i][0].clone()]).collect();
             let name = format!("clean, {language}");
             all.extend(
                 conditions(&items, &scores, &[&name])
