@@ -62,6 +62,10 @@ pub struct Schedule {
 pub struct Sampling {
     /// 0 draws every group alike, 1 every item alike.
     pub group_power: f64,
+    /// Draws the genuine and the machine-made item of a pair from one collection where it has both, so that a
+    /// collection's microphones, rooms or cameras tell nothing about the class.
+    #[serde(default)]
+    pub within_collection: bool,
     /// Groups that are left out of training and development, with the reason in a comment.
     #[serde(default)]
     pub exclude_groups: Vec<String>,

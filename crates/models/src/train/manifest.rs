@@ -32,6 +32,9 @@ pub struct Item {
     pub fabricated: bool,
     /// Source or generator, the unit of sampling and of the bootstrap.
     pub group: String,
+    /// What it was published with: material of one collection shares speakers, cameras and processing whatever its
+    /// class. The group where the manifest has no `repo`.
+    pub collection: String,
     /// Generator, system or model that made it; empty for genuine items.
     pub generator: String,
     /// Whether it belongs to the development split.
@@ -63,6 +66,8 @@ struct Row {
     label: String,
     #[serde(default)]
     group: String,
+    #[serde(default)]
+    repo: String,
     #[serde(default, alias = "system")]
     generator: Option<String>,
     #[serde(default)]
@@ -77,7 +82,7 @@ struct Row {
 /// Reads manifests: CSV with a header, or JSON Lines (`.jsonl`, `.jsonl.zst`).
 ///
 /// Columns: `path` (relative to the manifest) or `text`; `label` (`real`, `bonafide`, `human` | `ai`, `fake`, `spoof`);
-/// `group`; `generator` or `system`; `language` or `lang`; `split` (`train` | `dev`; other splits are left out). A text
+/// `group`; `repo` (what it was published with); `generator` or `system`; `language` or `lang`; `split` (`train` | `dev`; other splits are left out). A text
 /// without `group` is grouped by generator, or by domain when a human wrote it. Texts with an `attack` are left out.
 ///
 /// # Errors
@@ -108,6 +113,7 @@ pub fn read(paths: &[PathBuf], exclude: &[String]) -> Result<Vec<Item>> {
             if exclude.contains(&group) {
                 continue;
             }
+            let collection = if row.repo.is_empty() { group.clone() } else { row.repo };
             let (source, name) = match row.text {
                 Some(text) => (Source::Inline(text), row.id),
                 None if row.path.is_empty() => return Err(wrong("neither path nor text".into())),
@@ -117,7 +123,7 @@ pub fn read(paths: &[PathBuf], exclude: &[String]) -> Result<Vec<Item>> {
                 }
             };
             let language = row.language.unwrap_or_default();
-            items.push(Item { source, name, fabricated, group, generator, dev, language });
+            items.push(Item { source, name, fabricated, group, collection, generator, dev, language });
         }
     }
     // An order of its own, so that the order of rows and manifests changes nothing.
@@ -210,7 +216,7 @@ mod tests {
             ["a.png", "b.png", "c.png", "d.png"]
         );
         assert_eq!(items[1].generator, "Gen");
-        assert_eq!(items[0].generator, "");
+        assert_eq!((items[0].generator.as_str(), items[0].collection.as_str()), ("", "g1"));
         assert_eq!(items[0].source, Source::File(dir.path().join("a.png")));
         assert_eq!(summary(&items)["train"], [1, 1]);
     }

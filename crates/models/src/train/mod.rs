@@ -238,7 +238,7 @@ fn learn<T: Task>(
     let draw = |step: u64| {
         let picks = (0..schedule.batch).map(|slot| {
             let mut rng = sampler.rng(step, slot);
-            (sampler.draw(slot, &mut rng), rng)
+            (sampler.draw(step, slot, &mut rng), rng)
         });
         task.prepare(picks.collect())
     };
