@@ -210,7 +210,7 @@ mod unix {
     #[test]
     fn an_interrupt_writes_what_was_finished() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        for i in 0..20 {
+        for i in 0..100 {
             fs::write(folder.path().join(format!("{i:02}")), UNKNOWN).expect("a file");
         }
         // Standard input stays open until the interrupt has arrived, which holds up the fourth result.
@@ -231,8 +231,8 @@ mod unix {
         let output = child.wait_with_output().expect("the command ends");
         assert_eq!(output.status.code(), Some(130));
         let verdicts: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a whole array");
-        // Three results, the held one, and at most three more that were in flight behind it.
-        assert!((4..=7).contains(&verdicts.len()), "{}", verdicts.len());
+        // Three results, the held one, and at most as many more as are kept in flight behind it: not all hundred.
+        assert!((4..=3 + 2 * 16).contains(&verdicts.len()), "{}", verdicts.len());
         assert!(String::from_utf8_lossy(&output.stderr).starts_with("candor: interrupted; "));
     }
 }
