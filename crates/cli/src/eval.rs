@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Seek, Write};
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
@@ -11,7 +12,7 @@ use candor::{Media, MediaKind, Registry, Scanner};
 use candor_eval::compare::{Higher, match_scores, read_scores};
 use candor_eval::condition;
 use candor_eval::data::{Item, detect_layout};
-use candor_eval::judge::{Row, judge};
+use candor_eval::judge::{Judgement, Row, judge};
 use candor_eval::measure;
 use candor_eval::report::data::{Counts, DataSet, Exhibit, ModelRef, Preview, ReportData};
 use candor_eval::report::{html, terminal};
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<Exit> {
     let kind = args.only.map(MediaKind::from).or_else(|| kind_of(&scanner, &items)).with_context(|| {
         format!("{}: no item could be read; `candor scan` says why for each", args.data.display())
     })?;
-    let conditions = if args.perturb { condition::names(kind) } else { vec![condition::CLEAN.to_owned()] };
+    let conditions = conditions(args, kind)?;
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
 
@@ -72,37 +73,52 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<Exit> {
         "verdict",
         "reason",
     ])?;
+    let (mut journal, known) = Journal::open(&args.output, &identity(args, &scanner, &items, &conditions))?;
     let progress = Progress::counted(items.len() as u64, args.quiet);
-    let mut rows = Vec::new();
+    let (mut rows, mut digests) = (Vec::new(), Vec::new());
+    let mut take = |found: Judgement| {
+        progress.advance();
+        digests.push(found.sha256);
+        for row in found.rows {
+            write_row(&mut scores, &row)?;
+            rows.push(row);
+        }
+        anyhow::Ok(())
+    };
+    let done = known.len();
+    for found in known {
+        take(found)?;
+    }
     in_order(
         &pool,
-        &items,
+        items.iter().skip(done),
         &INTERRUPTED,
         |item| judge(&scanner, item, &conditions),
         |found| {
-            progress.advance();
-            for row in found {
-                write_row(&mut scores, &row)?;
-                rows.push(row);
-            }
-            anyhow::Ok(())
+            journal.add(&found)?;
+            take(found)
         },
     )?;
     progress.finish();
     scores.flush()?;
     if INTERRUPTED.load(Ordering::Relaxed) {
-        let note = format!("interrupted after {} rows; they are in {}", rows.len(), path.display());
+        let note = format!(
+            "interrupted after {} of {} items; the same command continues",
+            digests.len(),
+            items.len()
+        );
         writeln!(io::stderr(), "candor: {note}")?;
         return Ok(Exit::Interrupted);
     }
 
-    let data = report(args, &scanner, layout, kind, &items, &rows)?;
+    let data = report(args, &scanner, layout, kind, &items, &rows, &digests)?;
     let write = |name: &str, text: String| {
         let path = args.output.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     write("metrics.json", serde_json::to_string_pretty(&data)? + "\n")?;
     write("report.html", html(&data))?;
+    journal.remove()?;
     let mut out = io::stdout().lock();
     write!(out, "{}", terminal(&data, out.is_terminal()))?;
     writeln!(out, "{}", args.output.join("report.html").display())?;
@@ -130,6 +146,18 @@ fn collect(args: &EvalArgs) -> anyhow::Result<(&'static str, Vec<Item>)> {
         items.sort_by(|a, b| a.name.cmp(&b.name));
     }
     Ok((layout.name(), items))
+}
+
+/// The conditions that the arguments ask for; items as they are always take part.
+fn conditions(args: &EvalArgs, kind: MediaKind) -> anyhow::Result<Vec<String>> {
+    let known = condition::names(kind);
+    let all = args.perturb.iter().any(|p| p == "all");
+    if let Some(wrong) = args.perturb.iter().find(|p| !all && !known.contains(p)) {
+        bail!("--perturb: \"{wrong}\" is no condition of {kind}; there are {}", known.join(", "));
+    }
+    let asked = |name: &String| all || name == condition::CLEAN || args.perturb.contains(name);
+    let matched = args.matched.then(|| condition::MATCHED.to_owned());
+    Ok(known.into_iter().filter(asked).chain(matched).collect())
 }
 
 /// The kind of media of the first item that can be read.
@@ -164,6 +192,7 @@ fn report(
     kind: MediaKind,
     items: &[Item],
     rows: &[Row],
+    digests: &[String],
 ) -> anyhow::Result<ReportData> {
     let of = |name: &str| -> Vec<&Row> { rows.iter().filter(|r| r.condition == name).collect() };
     let clean = of(condition::CLEAN);
@@ -200,11 +229,12 @@ fn report(
         others.push((name, found.scored));
     }
     let systems = if others.is_empty() { Vec::new() } else { measure::systems(&clean, &others) };
-    let leak = measure::leak(&clean, kind);
+    let leak = measure::leak(&clean, &of(condition::MATCHED), kind);
     if let Some(leak) = leak.as_ref().filter(|l| l.facts_auroc.value >= 0.95) {
         warnings.push(format!(
-            "facts beside the content alone reach AUROC {:.3} on these data",
-            leak.facts_auroc.value
+            "facts beside the content alone reach AUROC {:.3} on these data{}",
+            leak.facts_auroc.value,
+            if leak.matched.is_some() { "" } else { "; --matched makes the files alike first" }
         ));
     }
     let fabricated = items.iter().filter(|i| i.label.is_fabricated()).count() as u64;
@@ -219,7 +249,7 @@ fn report(
         models: models.map(|m| ModelRef { id: m.id.id.clone(), sha256: m.id.sha256.clone() }).collect(),
         data: DataSet {
             name: format!("{} ({layout})", args.data.display()),
-            digest: digest(items),
+            digest: digest(items, digests),
             counts: Counts { genuine: items.len() as u64 - fabricated, fabricated },
             groups: groups.len() as u64,
         },
@@ -239,22 +269,79 @@ fn command(args: &EvalArgs) -> String {
     let mut words = vec!["candor eval".to_owned(), args.data.display().to_string()];
     words.extend(args.split.as_ref().map(|s| format!("--split {s}")));
     words.extend(args.sample.map(|n| format!("--sample {n}")));
-    words.extend(args.perturb.then(|| "--perturb".to_owned()));
+    words.extend((!args.perturb.is_empty()).then(|| format!("--perturb={}", args.perturb.join(","))));
+    words.extend(args.matched.then(|| "--matched".to_owned()));
     words.extend(args.scores.iter().map(|s| format!("--scores {}", s.display())));
     words.extend(args.weights.iter().map(|w| format!("--weights {}", w.display())));
     words.join(" ")
 }
 
 /// SHA-256 over names, labels and content of the items.
-fn digest(items: &[Item]) -> String {
-    let mut all = Sha256::new();
-    for item in items {
-        all.update(item.name.as_bytes());
-        all.update([0, u8::from(item.label.is_fabricated())]);
-        // An unreadable file is an item without content.
-        all.update(Sha256::digest(item.bytes().unwrap_or_default()));
+fn digest(items: &[Item], contents: &[String]) -> String {
+    let mut all = Vec::new();
+    for (item, content) in items.iter().zip(contents) {
+        all.extend_from_slice(item.name.as_bytes());
+        all.extend([0, u8::from(item.label.is_fabricated())]);
+        all.extend_from_slice(content.as_bytes());
     }
-    all.finalize().iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"))
+    candor_models::sha256(&all)
+}
+
+/// What a journal must have been written for, so that another run may continue it: everything that the rows depend on.
+fn identity(args: &EvalArgs, scanner: &Scanner, items: &[Item], conditions: &[String]) -> String {
+    let mut all = format!("{} {} {conditions:?}", env!("CARGO_PKG_VERSION"), args.data.display());
+    for model in scanner.registry().models() {
+        all.push_str(&model.id.sha256);
+    }
+    for item in items {
+        all.push_str(&item.name);
+        all.push('\0');
+    }
+    candor_models::sha256(all.as_bytes())
+}
+
+/// Judgements of a run that has not ended, a JSON line each, in the order of the items. The first line says what run it is.
+struct Journal {
+    path: PathBuf,
+    file: fs::File,
+}
+
+impl Journal {
+    /// Opens the journal of a folder, with what a stopped run of the same identity left in it. A torn last line is dropped.
+    fn open(folder: &Path, identity: &str) -> anyhow::Result<(Self, Vec<Judgement>)> {
+        let path = folder.join("journal.jsonl");
+        let old = fs::read_to_string(&path).unwrap_or_default();
+        let (mut known, mut good) = (Vec::new(), 0);
+        let mut lines = old.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        if let Some(first) = lines.next().filter(|line| line.trim_end() == identity) {
+            good = first.len();
+            for line in lines {
+                let Ok(found) = serde_json::from_str(line) else { break };
+                known.push(found);
+                good += line.len();
+            }
+        }
+        let write = || -> io::Result<fs::File> {
+            let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            file.set_len(good as u64)?;
+            file.seek(io::SeekFrom::End(0))?;
+            if good == 0 {
+                writeln!(file, "{identity}")?;
+            }
+            Ok(file)
+        };
+        let file = write().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok((Self { path, file }, known))
+    }
+
+    fn add(&mut self, found: &Judgement) -> anyhow::Result<()> {
+        let line = serde_json::to_string(found)? + "\n";
+        self.file.write_all(line.as_bytes()).with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn remove(self) -> anyhow::Result<()> {
+        fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+    }
 }
 
 /// The machine-made items with the lowest scores, or the genuine ones with the highest.

@@ -5,6 +5,7 @@ mod escape;
 mod eval;
 mod exit;
 mod inspect;
+mod model;
 mod order;
 mod output;
 mod progress;
@@ -36,6 +37,7 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
         Command::Eval(args) => eval::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Train(args) => train::run(args),
+        Command::Model(args) => model::run(args),
         Command::Schema => {
             io::stdout().write_all(candor::schema_json().as_bytes())?;
             Ok(Exit::Done)

@@ -33,7 +33,11 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<Exit> {
     });
     let display = Display::new();
     let written = train::train(&Run {
-        job: if args.calibrate_only { Job::Calibrate } else { Job::Train },
+        job: match args.folds {
+            Some((by, folds)) => Job::Folds(by, folds),
+            None if args.calibrate_only => Job::Calibrate,
+            None => Job::Train,
+        },
         config: &args.config,
         data: &args.data,
         run_dir: &run_dir,

@@ -1,11 +1,12 @@
 //! Scoring the items of a data set with Candor's own detectors.
 
 use candor::{Label as Verdict, MediaFacts, MediaKind, Scanner};
+use serde::{Deserialize, Serialize};
 
 use crate::{condition, data::Item};
 
 /// What was found on one item under one condition: a row of `scores.csv`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Name of the item.
     pub name: String,
@@ -29,8 +30,17 @@ pub struct Row {
     pub reason: String,
     /// The kind of media, if it could be read.
     pub kind: Option<MediaKind>,
-    /// Facts beside the content, of the file as it is: see [`fact_names`].
+    /// Facts beside the content, of the file as it is (as it was made, where files are matched): see [`fact_names`].
     pub facts: Vec<f64>,
+}
+
+/// What was found on one item: a line of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// SHA-256 of its content, hexadecimal; of nothing, where it can't be read.
+    pub sha256: String,
+    /// A row for each condition.
+    pub rows: Vec<Row>,
 }
 
 /// Names of [`Row::facts`].
@@ -76,7 +86,18 @@ fn facts(media: &MediaFacts, bytes: usize) -> Vec<f64> {
 /// Judges an item under conditions of its kind of media; those of other kinds give an error row.
 ///
 /// Never fails: what could not be read or judged is a row with a reason.
-pub fn judge(scanner: &Scanner, item: &Item, conditions: &[String]) -> Vec<Row> {
+pub fn judge(scanner: &Scanner, item: &Item, conditions: &[String]) -> Judgement {
+    let bytes = item.bytes();
+    let sha256 = candor_models::sha256(bytes.as_deref().unwrap_or_default());
+    Judgement { sha256, rows: rows(scanner, item, bytes, conditions) }
+}
+
+fn rows(
+    scanner: &Scanner,
+    item: &Item,
+    bytes: Result<Vec<u8>, crate::Error>,
+    conditions: &[String],
+) -> Vec<Row> {
     let blank = |condition: &str| Row {
         name: item.name.clone(),
         fabricated: item.label.is_fabricated(),
@@ -94,7 +115,7 @@ pub fn judge(scanner: &Scanner, item: &Item, conditions: &[String]) -> Vec<Row> 
     let failed = |reason: String| -> Vec<Row> {
         conditions.iter().map(|c| Row { reason: reason.clone(), ..blank(c) }).collect()
     };
-    let bytes = match item.bytes() {
+    let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => return failed(error.to_string()),
     };
@@ -106,14 +127,22 @@ pub fn judge(scanner: &Scanner, item: &Item, conditions: &[String]) -> Vec<Row> 
     let mut known = Vec::new();
     for condition in conditions {
         let mut row = Row { kind: Some(media.kind()), ..blank(condition) };
-        match condition::apply(media.clone(), condition, &item.name) {
+        let alike = condition == condition::MATCHED;
+        let changed = if alike {
+            condition::matched(media.clone())
+        } else {
+            condition::apply(media.clone(), condition, &item.name).map(|media| (media, bytes.len()))
+        };
+        match changed {
             Err(reason) => row.reason = reason,
-            Ok(changed) => {
+            Ok((changed, size)) => {
                 let verdict = scanner.scan_media(&item.name, changed).verdict;
-                if known.is_empty()
-                    && let Some(media) = &verdict.media
-                {
-                    known = facts(media, bytes.len());
+                if let Some(media) = &verdict.media {
+                    if alike {
+                        row.facts = facts(media, size);
+                    } else if known.is_empty() {
+                        known = facts(media, size);
+                    }
                 }
                 row.verdict = verdict.label;
                 row.llr = verdict.llr;
@@ -126,7 +155,9 @@ pub fn judge(scanner: &Scanner, item: &Item, conditions: &[String]) -> Vec<Row> 
                 }
             }
         }
-        row.facts.clone_from(&known);
+        if row.facts.is_empty() && !alike {
+            row.facts.clone_from(&known);
+        }
         rows.push(row);
     }
     rows

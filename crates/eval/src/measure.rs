@@ -11,7 +11,7 @@ use crate::{
     judge::{Row, fact_names},
     report::data::{
         Bin, Class, Condition, Counts, Difference, Estimate, Grid, GridMetric, GridRow, Histogram, Leak,
-        MetricRow, Slice, SliceRow, System, Threshold,
+        Matched, MetricRow, Slice, SliceRow, System, Threshold,
     },
 };
 
@@ -202,7 +202,40 @@ const FOLDS: u8 = 5;
 
 /// The leak test: a logistic regression on facts beside the content, each source judged by a fit on other sources, or
 /// each item by a fit on other items where a class has fewer sources than there are folds.
-pub fn leak(rows: &[&Row], kind: MediaKind) -> Option<Leak> {
+///
+/// `matched` are the rows of the condition [`crate::condition::MATCHED`], if they were asked for.
+pub fn leak(rows: &[&Row], matched: &[&Row], kind: MediaKind) -> Option<Leak> {
+    let facts_auroc = facts_auroc(rows)?;
+    let scores: Vec<Scored> = rows.iter().filter_map(|r| scored(r, r.score)).collect();
+    let detector_auroc = booted(&scores, metrics::auroc);
+    let verdict = if facts_auroc.low > detector_auroc.value {
+        "Facts beside the content tell the classes apart better than the detector: a high figure on these data proves \
+         nothing about content."
+    } else if facts_auroc.low > 0.6 {
+        "The classes differ in facts beside the content: figures on these data may owe something to them."
+    } else {
+        "Facts beside the content tell little about the class."
+    };
+    Some(Leak {
+        facts: fact_names(kind).iter().map(ToString::to_string).collect(),
+        facts_auroc,
+        detector_auroc,
+        verdict: verdict.into(),
+        matched: facts_of_matched(matched),
+    })
+}
+
+fn facts_of_matched(rows: &[&Row]) -> Option<Matched> {
+    let scores: Vec<Scored> = rows.iter().filter_map(|r| scored(r, r.score)).collect();
+    Some(Matched {
+        counts: counts(&scores),
+        facts_auroc: facts_auroc(rows)?,
+        detector_auroc: booted(&scores, metrics::auroc),
+    })
+}
+
+/// AUROC of facts beside the content, out of fold.
+fn facts_auroc(rows: &[&Row]) -> Option<Estimate> {
     let sources = |fabricated: bool| {
         let mine = rows.iter().filter(|r| r.fabricated == fabricated);
         mine.map(|r| r.group.as_str()).collect::<BTreeSet<_>>().len()
@@ -227,23 +260,7 @@ pub fn leak(rows: &[&Row], kind: MediaKind) -> Option<Leak> {
         let (mine, rest): (Vec<_>, Vec<_>) = facts.iter().cloned().partition(|x| fold(x) == f);
         found.extend(Probe::fit(&rest)?.score(&mine));
     }
-    let scores: Vec<Scored> = rows.iter().filter_map(|r| scored(r, r.score)).collect();
-    let (facts_auroc, detector_auroc) = (booted(&found, metrics::auroc), booted(&scores, metrics::auroc));
-    let verdict = if facts_auroc.low > detector_auroc.value {
-        "Facts beside the content tell the classes apart better than the detector: a high figure on these data proves \
-         nothing about content."
-    } else if facts_auroc.low > 0.6 {
-        "The classes differ in facts beside the content: figures on these data may owe something to them."
-    } else {
-        "Facts beside the content tell little about the class."
-    };
-    Some(Leak {
-        facts: fact_names(kind).iter().map(ToString::to_string).collect(),
-        facts_auroc,
-        detector_auroc,
-        verdict: verdict.into(),
-        matched: None,
-    })
+    Some(booted(&found, metrics::auroc))
 }
 
 /// Conditions against metrics; `None` for a single condition.

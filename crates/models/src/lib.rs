@@ -5,10 +5,13 @@ mod calibration;
 mod detector;
 mod error;
 mod image;
+pub mod import;
 pub mod kernels;
+mod logistic;
 mod model_file;
 pub mod net;
 mod optimizer;
+mod pretrained;
 mod probe;
 mod registry;
 mod text;
@@ -21,7 +24,13 @@ pub use error::{Error, Result};
 pub use model_file::{Architecture, ModelFile};
 pub use optimizer::OptimizerConfig;
 pub use probe::{Facts, Probe};
-pub use registry::{Model, ModelId, Registry};
+pub use registry::{Model, ModelFiles, ModelId, Registry};
+
+/// SHA-256, lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex(&sha2::Sha256::digest(bytes))
+}
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {

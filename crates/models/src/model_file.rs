@@ -10,6 +10,7 @@ use crate::{
     audio::LfccDetector,
     image::ResidualDetector,
     net::{LfccNetConfig, NgramNetConfig, Params, ResidualNetConfig},
+    pretrained::{PretrainedDetector, Selection},
     text::{NgramDetector, Standard},
     train::Figures,
 };
@@ -23,6 +24,15 @@ pub enum Architecture {
     ResidualNet {
         /// Shape of the network.
         network: ResidualNetConfig,
+    },
+    /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it.
+    Pretrained {
+        /// Shape of the residual network.
+        residual: ResidualNetConfig,
+        /// Maps of the backbone that tiles are described by.
+        tile_maps: Vec<usize>,
+        /// The same for the whole picture.
+        whole_maps: Vec<usize>,
     },
     /// Audio: cepstral network.
     LfccNet {
@@ -55,6 +65,15 @@ impl Architecture {
                     return Err(Error::model("image", format!("{} input planes", network.planes)));
                 }
                 let detector = ResidualDetector::new(&mut params, network)?;
+                params.load_safetensors(weights)?;
+                Box::new(detector)
+            }
+            Self::Pretrained { residual, tile_maps, whole_maps } => {
+                if residual.planes != crate::image::PLANES {
+                    return Err(Error::model("image", format!("{} input planes", residual.planes)));
+                }
+                let selection = Selection { tiles: tile_maps.clone(), whole: whole_maps.clone() };
+                let detector = PretrainedDetector::new(&mut params, residual, selection)?;
                 params.load_safetensors(weights)?;
                 Box::new(detector)
             }

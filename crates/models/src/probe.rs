@@ -1,6 +1,9 @@
 //! A logistic regression on nuisance facts: what the class can be told by without looking at the content.
 
-use crate::metrics::Scored;
+use crate::{
+    logistic::{self, Linear},
+    metrics::Scored,
+};
 
 /// Ridge logistic regression on standardised features, both classes weighted alike.
 #[derive(Debug, Clone)]
@@ -40,35 +43,17 @@ impl Probe {
                 (items.iter().map(|i| (i.values[j] - mean[j]).powi(2)).sum::<f64>() / n).sqrt().max(1e-9)
             })
             .collect();
-        let rows: Vec<(Vec<f64>, f64, f64)> = items
+        let standard = |i: &Facts| {
+            (0..d).map(|j| ((i.values[j] - mean[j]) / sd[j]).clamp(-5.0, 5.0) as f32).collect::<Vec<_>>()
+        };
+        let rows: Vec<f32> = items.iter().flat_map(standard).collect();
+        let targets: Vec<f64> = items.iter().map(|i| f64::from(u8::from(i.fabricated))).collect();
+        let weights: Vec<f64> = items
             .iter()
-            .map(|i| {
-                let x = (0..d).map(|j| ((i.values[j] - mean[j]) / sd[j]).clamp(-5.0, 5.0)).collect();
-                let w = if i.fabricated { 0.5 / fabricated } else { 0.5 / (n - fabricated) };
-                (x, f64::from(u8::from(i.fabricated)), w)
-            })
+            .map(|i| if i.fabricated { 0.5 / fabricated } else { 0.5 / (n - fabricated) })
             .collect();
-        let ridge = 0.01;
-        // Lipschitz constant of the gradient: a quarter of the greatest squared row length, plus the ridge.
-        let length = rows.iter().map(|r| 1.0 + r.0.iter().map(|v| v * v).sum::<f64>());
-        let rate = 1.0 / (0.25 * length.fold(0.0, f64::max) + ridge);
-        let (mut theta, mut ahead) = (vec![0.0; d + 1], vec![0.0; d + 1]);
-        for t in 0..2000 {
-            let mut grad: Vec<f64> = ahead.iter().map(|v| ridge * v).collect();
-            grad[d] = 0.0;
-            for (x, y, w) in &rows {
-                let z = ahead[d] + x.iter().zip(&ahead).map(|(a, b)| a * b).sum::<f64>();
-                let r = w * (1.0 / (1.0 + (-z).exp()) - y);
-                grad.iter_mut().zip(x).for_each(|(g, v)| *g += r * v);
-                grad[d] += r;
-            }
-            let next: Vec<f64> = ahead.iter().zip(&grad).map(|(a, g)| a - rate * g).collect();
-            let momentum = f64::from(t) / f64::from(t + 3);
-            ahead = next.iter().zip(&theta).map(|(n, o)| n + momentum * (n - o)).collect();
-            theta = next;
-        }
-        let bias = theta.pop()?;
-        Some(Self { mean, sd, weights: theta, bias })
+        let Linear { weights, bias } = logistic::fit(&rows, d, &targets, &weights, 0.01, 2000)?;
+        Some(Self { mean, sd, weights, bias })
     }
 
     /// Scores items.

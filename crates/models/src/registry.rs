@@ -1,6 +1,6 @@
 //! The detectors that a program runs with: embedded in the binary, or read from a folder.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use candor_features::MediaKind;
 use schemars::JsonSchema;
@@ -46,13 +46,93 @@ impl Model {
     }
 }
 
+/// The two files of a model.
+#[derive(Debug, Clone)]
+pub struct ModelFiles {
+    /// Where they come from, for messages: the id of an embedded model, the path of a description.
+    pub name: String,
+    /// The description, TOML.
+    pub description: Cow<'static, str>,
+    /// The weights, safetensors.
+    pub weights: Cow<'static, [u8]>,
+}
+
+impl ModelFiles {
+    /// The models that were compiled into this program, the preferred one of each kind of media first.
+    pub fn embedded() -> Vec<Self> {
+        let own = |&(name, description, weights): &(&str, &'static str, &'static [u8])| Self {
+            name: name.to_owned(),
+            description: Cow::Borrowed(description),
+            weights: Cow::Borrowed(weights),
+        };
+        EMBEDDED.iter().map(own).collect()
+    }
+
+    /// Every model of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`, sorted by name.
+    /// Weights without a description are parts of others.
+    ///
+    /// # Errors
+    /// Names the file or folder that can't be read.
+    pub fn in_dir(dir: &Path) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for media in ["image", "audio", "text"] {
+            let folder = dir.join(media);
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::io(folder, e)),
+            };
+            let mut descriptions: Vec<_> = entries
+                .filter_map(|e| e.ok().map(|e| e.path()))
+                .filter(|p| p.extension().is_some_and(|x| x == "safetensors"))
+                .map(|p| p.with_extension("toml"))
+                .filter(|p| p.exists())
+                .collect();
+            descriptions.sort();
+            for path in descriptions {
+                let weights = path.with_extension("safetensors");
+                let bytes = std::fs::read(&weights).map_err(|e| Error::io(&weights, e))?;
+                let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+                found.push(Self {
+                    name: path.to_string_lossy().into_owned(),
+                    description: Cow::Owned(text),
+                    weights: Cow::Owned(bytes),
+                });
+            }
+        }
+        if found.is_empty() {
+            return Err(Error::config(
+                dir,
+                "no <media>/<name>.safetensors beside a <name>.toml in this folder",
+            ));
+        }
+        Ok(found)
+    }
+
+    /// The description, read.
+    ///
+    /// # Errors
+    /// Names the key that is wrong.
+    pub fn file(&self) -> Result<ModelFile> {
+        ModelFile::from_toml(&self.name, &self.description)
+    }
+
+    /// The model, if the weights are those that the description names and fit its network.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub fn build(&self) -> Result<Model> {
+        Model::new(&self.name, &self.description, &self.weights)
+    }
+}
+
 /// At most one model for each kind of media.
 #[derive(Default)]
 pub struct Registry {
     models: Vec<Model>,
 }
 
-/// Name, description and weights of every model that is compiled in.
+/// Name, description and weights of every model that is compiled in, the preferred one of each kind first.
 const EMBEDDED: [(&str, &str, &[u8]); 3] = [
     (
         "image/residual",
@@ -77,9 +157,8 @@ impl Registry {
     /// # Errors
     /// When an embedded file is damaged, which the tests rule out.
     pub fn embedded() -> Result<Self> {
-        let models =
-            EMBEDDED.iter().map(|(name, description, weights)| Model::new(name, description, weights));
-        Ok(Self::from_models(models.collect::<Result<_>>()?))
+        let models = ModelFiles::embedded().iter().map(ModelFiles::build).collect::<Result<_>>()?;
+        Ok(Self::from_models(models))
     }
 
     /// The models of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`. Of several
@@ -88,29 +167,7 @@ impl Registry {
     /// # Errors
     /// Names the file that is missing, damaged or does not fit its description.
     pub fn from_dir(dir: &Path) -> Result<Self> {
-        let mut models = Vec::new();
-        for media in ["image", "audio", "text"] {
-            let folder = dir.join(media);
-            let entries = match std::fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(Error::io(folder, e)),
-            };
-            let mut weights: Vec<_> = entries
-                .filter_map(|e| e.ok().map(|e| e.path()))
-                .filter(|p| p.extension().is_some_and(|x| x == "safetensors"))
-                .collect();
-            weights.sort();
-            if let Some(path) = weights.first() {
-                let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-                let description = path.with_extension("toml");
-                let text = std::fs::read_to_string(&description).map_err(|e| Error::io(&description, e))?;
-                models.push(Model::new(&description.to_string_lossy(), &text, &bytes)?);
-            }
-        }
-        if models.is_empty() {
-            return Err(Error::config(dir, "no <media>/<name>.safetensors in this folder"));
-        }
+        let models = ModelFiles::in_dir(dir)?.iter().map(ModelFiles::build).collect::<Result<_>>()?;
         Ok(Self::from_models(models))
     }
 

@@ -11,7 +11,7 @@ use std::{
 use candor_features::{Limits, Pixels, image::launder::encode_jpeg};
 use candor_models::{
     Error, Model, Registry,
-    train::{Event, Job, Run, train},
+    train::{Event, Job, LeaveOut, Run, train},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -185,6 +185,64 @@ fn calibrating_leaves_the_weights_alone_and_repeats_itself() {
     assert_eq!(run.file("safetensors"), trained[0]);
     assert_ne!(run.file("toml"), trained[1]);
     assert!(String::from_utf8(run.file("md")).unwrap().contains("measured and calibrated on"));
+}
+
+#[test]
+fn every_item_is_held_out_once_and_nothing_else_is_written() {
+    let run = Training::new();
+    let job = Job::Folds(LeaveOut::Group, 2);
+    let path = run.job(job, None).unwrap();
+    assert!(path.ends_with("tiny.folds.md"));
+    let page = run.file("folds.md");
+    let text = String::from_utf8(page.clone()).unwrap();
+    // All 24 pictures, whatever their split, are measured.
+    assert!(text.lines().any(|l| l.starts_with("| clean | AUROC |") && l.ends_with("| 12 | 12 |")), "{text}");
+    assert!(text.contains("mean of the folds") && text.contains("--folds group=2"), "{text}");
+    assert!(!run.dir.path().join("tiny.safetensors").exists());
+    run.job(job, None).unwrap();
+    assert_eq!(run.file("folds.md"), page);
+}
+
+#[test]
+fn a_layer_on_frozen_features_is_trained_and_repeats_itself() {
+    const HEAD: &str = r#"
+id = "image/tiny"
+summary = "A layer for a test."
+licence = "MIT"
+seed = 7
+[sampling]
+group_power = 0.5
+label_smoothing = 0.0
+[pretrained]
+backbone = "lite0.safetensors"
+residual = "residual"
+tile_maps = [6]
+whole_maps = [1, 2]
+copies = 1
+ridge = 0.03
+steps = 60
+[pretrained.laundering]
+"#;
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/image");
+    let run = Training::new();
+    fs::write(run.dir.path().join("tiny.train.toml"), HEAD).unwrap();
+    for name in ["lite0.safetensors", "residual.toml", "residual.safetensors"] {
+        fs::copy(embedded.join(name), run.dir.path().join(name)).unwrap();
+    }
+    run.train(None).unwrap();
+    let written = ["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix));
+    let description = String::from_utf8(written[1].clone()).unwrap();
+    let model = Model::new("tiny", &description, &written[0]).unwrap();
+    let media = candor_features::Media::Image(picture(true, 99));
+    assert!(model.detector.detect(&media).unwrap().logit.is_finite());
+    // Once from the kept features, once from nothing.
+    run.train(None).unwrap();
+    assert_eq!(["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix)), written);
+    fs::remove_dir_all(run.dir.path().join("run")).unwrap();
+    run.train(None).unwrap();
+    assert_eq!(["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix)), written);
+    run.job(Job::Folds(LeaveOut::Group, 2), None).unwrap();
+    assert!(String::from_utf8(run.file("folds.md")).unwrap().contains("linear layer alone"));
 }
 
 #[test]

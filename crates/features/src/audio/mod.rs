@@ -2,6 +2,7 @@
 //!
 //! Everything after [`decode()`] works on plain `&[f32]` at [`Waveform::RATE`](crate::Waveform::RATE).
 
+mod copy_synthesis;
 mod decode;
 mod equalise;
 mod filter;
@@ -14,6 +15,7 @@ pub mod stft;
 mod vad;
 mod window;
 
+pub use copy_synthesis::copy_synthesis;
 pub use decode::{DECODER_THREAD, decode};
 pub use equalise::{ACTIVE_LEVEL_DB, NOISE_LEVEL_DB, equalise};
 pub use filter::Biquads;

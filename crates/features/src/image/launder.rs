@@ -208,6 +208,114 @@ impl Condition {
     }
 }
 
+/// What may happen to a picture on its way, one thing at a time: the grid of robustness tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it; `Perturbation::apply` has the figures")]
+pub enum Perturbation {
+    Jpeg90,
+    Jpeg70,
+    Jpeg50,
+    Jpeg30,
+    Webp75,
+    Webp50,
+    Resize75,
+    Resize50,
+    Resize35,
+    Blur,
+    Noise,
+    Crop,
+    Screenshot,
+    Social,
+}
+
+impl Perturbation {
+    /// Every one of them.
+    pub const ALL: [Self; 14] = [
+        Self::Jpeg90,
+        Self::Jpeg70,
+        Self::Jpeg50,
+        Self::Jpeg30,
+        Self::Webp75,
+        Self::Webp50,
+        Self::Resize75,
+        Self::Resize50,
+        Self::Resize35,
+        Self::Blur,
+        Self::Noise,
+        Self::Crop,
+        Self::Screenshot,
+        Self::Social,
+    ];
+
+    /// Short lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg90 => "jpeg-90",
+            Self::Jpeg70 => "jpeg-70",
+            Self::Jpeg50 => "jpeg-50",
+            Self::Jpeg30 => "jpeg-30",
+            Self::Webp75 => "webp-75",
+            Self::Webp50 => "webp-50",
+            Self::Resize75 => "resize-75",
+            Self::Resize50 => "resize-50",
+            Self::Resize35 => "resize-35",
+            Self::Blur => "blur",
+            Self::Noise => "noise",
+            Self::Crop => "crop",
+            Self::Screenshot => "screenshot",
+            Self::Social => "social",
+        }
+    }
+
+    /// Applies it: JPEG 4:2:0 or lossy WebP at the quality in the name; a Lanczos resize to the percentage in the name; a
+    /// Gaussian blur of 1 pixel; noise of 5 grey levels; a random crop of 70 % of each side; a screenshot (shown at 60 to
+    /// 95 % of its size with the screen's triangle kernel, then JPEG 95 4:4:4); a social chain of five steps (to 1280,
+    /// JPEG 80, crop of 95 %, to 1080, JPEG 70).
+    #[must_use]
+    pub fn apply(self, pixels: &Pixels, rng: &mut impl Rng) -> Pixels {
+        let jpeg = |p: Pixels, quality| jpeg_round(&p, quality, false).unwrap_or(p);
+        let scaled = |percent: usize, kernel| {
+            let side = |n: usize| (n * percent / 100).max(1);
+            resize(pixels, side(pixels.width), side(pixels.height), kernel)
+        };
+        match self {
+            Self::Jpeg90 => jpeg(pixels.clone(), 90),
+            Self::Jpeg70 => jpeg(pixels.clone(), 70),
+            Self::Jpeg50 => jpeg(pixels.clone(), 50),
+            Self::Jpeg30 => jpeg(pixels.clone(), 30),
+            Self::Webp75 => webp_round(pixels, 75.0).unwrap_or_else(|| pixels.clone()),
+            Self::Webp50 => webp_round(pixels, 50.0).unwrap_or_else(|| pixels.clone()),
+            Self::Resize75 => scaled(75, FilterType::Lanczos3),
+            Self::Resize50 => scaled(50, FilterType::Lanczos3),
+            Self::Resize35 => scaled(35, FilterType::Lanczos3),
+            Self::Blur => blur(pixels, 1.0),
+            Self::Noise => {
+                let mut noisy = pixels.clone();
+                add_noise(&mut noisy, 5.0, rng);
+                noisy
+            }
+            Self::Crop => crop_share(pixels, 70, rng),
+            Self::Screenshot => {
+                let shown = scaled(rng.random_range(60..=95), FilterType::Triangle);
+                jpeg_round(&shown, 95, true).unwrap_or(shown)
+            }
+            Self::Social => {
+                let posted = jpeg(resize_to_longest(pixels, 1280), 80);
+                jpeg(resize_to_longest(&crop_share(&posted, 95, rng), 1080), 70)
+            }
+        }
+    }
+}
+
+/// A random region of this percentage of each side.
+fn crop_share(pixels: &Pixels, percent: usize, rng: &mut impl Rng) -> Pixels {
+    let side = |n: usize| (n * percent / 100).max(1);
+    let (width, height) = (side(pixels.width), side(pixels.height));
+    let x = rng.random_range(0..=pixels.width - width);
+    let y = rng.random_range(0..=pixels.height - height);
+    crop(pixels, x, y, width, height)
+}
+
 /// A region; what lies outside the picture is left out, but at least one pixel remains.
 #[must_use]
 pub fn crop(pixels: &Pixels, x: usize, y: usize, width: usize, height: usize) -> Pixels {
@@ -230,6 +338,12 @@ pub fn resize_to_longest(pixels: &Pixels, longest: usize) -> Pixels {
     }
     let scaled = |n: usize| ((n * longest + side / 2) / side).max(1);
     resize(pixels, scaled(pixels.width), scaled(pixels.height), FilterType::Lanczos3)
+}
+
+/// Brings a picture to this size with the Lanczos kernel.
+#[must_use]
+pub fn resize_exact(pixels: &Pixels, width: usize, height: usize) -> Pixels {
+    resize(pixels, width.max(1), height.max(1), FilterType::Lanczos3)
 }
 
 /// Continues a picture by reflection, without repeating its border, to at least `width` x `height` pixels.
@@ -290,6 +404,14 @@ fn jpeg_round(pixels: &Pixels, quality: u8, full_colour: bool) -> Option<Pixels>
 }
 
 /// Cuts up to [`SHIFT`] pixels off the left and the top, and of the right and the bottom what makes the cost the same.
+/// Lossy WebP and back; `None` for sides beyond the format's 16,383 pixels.
+fn webp_round(pixels: &Pixels, quality: f32) -> Option<Pixels> {
+    let (width, height) = (u32::try_from(pixels.width).ok()?, u32::try_from(pixels.height).ok()?);
+    let encoded = webp::Encoder::from_rgb(&pixels.rgb, width, height).encode_simple(false, quality).ok()?;
+    let decoded = image::load_from_memory_with_format(&encoded, image::ImageFormat::WebP).ok()?;
+    Some(like(pixels, pixels.width, pixels.height, decoded.into_rgb8().into_raw()))
+}
+
 fn shift_grid(pixels: Pixels, rng: &mut impl Rng) -> Pixels {
     let (dx, dy) = (rng.random_range(0..=SHIFT), rng.random_range(0..=SHIFT));
     if pixels.width < 8 * SHIFT || pixels.height < 8 * SHIFT {
@@ -402,6 +524,31 @@ mod tests {
             assert_eq!((a.width, a.height), (96, 96));
             assert_eq!(a.rgb, b.rgb);
         }
+    }
+
+    #[test]
+    fn perturbations_change_every_picture_the_same_way_each_time() {
+        for (width, height) in [(301, 240), (1, 1), (3, 70)] {
+            let picture = picture(width, height);
+            for p in Perturbation::ALL {
+                let run = || p.apply(&picture, &mut ChaCha8Rng::seed_from_u64(5));
+                let (a, b) = (run(), run());
+                assert_eq!((a.width, a.height, &a.rgb), (b.width, b.height, &b.rgb), "{}", p.name());
+                assert_eq!(a.rgb.len(), a.width * a.height * 3, "{}", p.name());
+                assert!(width < 100 || a.rgb != picture.rgb, "{}", p.name());
+            }
+        }
+        let picture = picture(301, 240);
+        let quality = |p: Perturbation| psnr(&picture, &p.apply(&picture, &mut ChaCha8Rng::seed_from_u64(5)));
+        for chain in [
+            [Perturbation::Jpeg90, Perturbation::Jpeg70, Perturbation::Jpeg50, Perturbation::Jpeg30]
+                .as_slice(),
+            &[Perturbation::Webp75, Perturbation::Webp50],
+        ] {
+            assert!(chain.windows(2).all(|p| quality(p[0]) > quality(p[1]) && quality(p[1]) > 25.0));
+        }
+        let half = Perturbation::Resize50.apply(&picture, &mut ChaCha8Rng::seed_from_u64(5));
+        assert_eq!((half.width, half.height), (150, 120));
     }
 
     #[test]

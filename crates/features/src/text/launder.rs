@@ -34,6 +34,8 @@ pub struct TextLaundering {
     pub drop_articles: f64,
     /// Of each word of four letters or more, that two inner letters change places or one is lost or doubled.
     pub misspelling: f64,
+    /// Of each common English word that has one, that a synonym takes its place.
+    pub synonym: f64,
     /// Of each word, that the case of its first letter changes.
     pub case: f64,
     /// Newlines become spaces.
@@ -59,6 +61,7 @@ impl Default for TextLaundering {
             truncate_words: None,
             drop_articles: 0.0,
             misspelling: 0.0,
+            synonym: 0.0,
             case: 0.0,
             flatten_newlines: false,
             quotes: None,
@@ -83,6 +86,7 @@ impl TextLaundering {
             plays(
                 self.drop_articles > 0.0
                     || self.misspelling > 0.0
+                    || self.synonym > 0.0
                     || self.case > 0.0
                     || self.word_split > 0.0,
             ),
@@ -170,6 +174,16 @@ impl TextLaundering {
                 continue;
             }
             let mut chars: Vec<char> = letters.chars().collect();
+            // Not drawn where it is switched off, so that other settings keep their sequence.
+            if self.synonym > 0.0
+                && let Some(other) = synonym(letters)
+                && draw(rng, self.synonym)
+            {
+                chars = other.chars().collect();
+                if letters.starts_with(|c: char| c.is_ascii_uppercase()) {
+                    chars.iter_mut().take(1).for_each(|c| *c = c.to_ascii_uppercase());
+                }
+            }
             let long = chars.len() >= 4 && chars.iter().all(char::is_ascii_alphabetic);
             if long && draw(rng, self.misspelling) {
                 let i = rng.random_range(1..chars.len() - 2);
@@ -248,6 +262,64 @@ fn set_quotes(text: &str, quotes: Quotes) -> String {
     text.chars().map(set).collect()
 }
 
+/// Common words that can stand for each other in most sentences; each stands for its neighbour.
+const SYNONYMS: [[&str; 2]; 48] = [
+    ["big", "large"],
+    ["small", "little"],
+    ["begin", "start"],
+    ["began", "started"],
+    ["end", "finish"],
+    ["help", "aid"],
+    ["show", "display"],
+    ["shows", "displays"],
+    ["use", "employ"],
+    ["used", "employed"],
+    ["using", "employing"],
+    ["get", "obtain"],
+    ["make", "create"],
+    ["makes", "creates"],
+    ["important", "significant"],
+    ["many", "numerous"],
+    ["often", "frequently"],
+    ["also", "additionally"],
+    ["but", "yet"],
+    ["because", "since"],
+    ["however", "nevertheless"],
+    ["so", "thus"],
+    ["about", "regarding"],
+    ["needs", "requires"],
+    ["need", "require"],
+    ["give", "provide"],
+    ["gives", "provides"],
+    ["think", "believe"],
+    ["find", "discover"],
+    ["found", "discovered"],
+    ["different", "distinct"],
+    ["new", "novel"],
+    ["quick", "fast"],
+    ["quickly", "rapidly"],
+    ["hard", "difficult"],
+    ["easy", "simple"],
+    ["good", "fine"],
+    ["bad", "poor"],
+    ["right", "correct"],
+    ["wrong", "mistaken"],
+    ["whole", "entire"],
+    ["answer", "reply"],
+    ["ask", "inquire"],
+    ["buy", "purchase"],
+    ["keep", "retain"],
+    ["enough", "sufficient"],
+    ["main", "principal"],
+    ["certain", "sure"],
+];
+
+fn synonym(word: &str) -> Option<&'static str> {
+    SYNONYMS.iter().find_map(|[a, b]| {
+        if word.eq_ignore_ascii_case(a) { Some(*b) } else { word.eq_ignore_ascii_case(b).then_some(*a) }
+    })
+}
+
 /// Fixed edits under which detectors are evaluated; the rates are those of the RAID benchmark (Dugan et al., 2024)
 /// where it has the edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -265,12 +337,21 @@ pub enum TextCondition {
     Misspelling,
     /// The case of one word in twenty changed.
     Case,
+    /// Half of the common words that have a synonym replaced by it.
+    Synonym,
     /// Half of the articles left out.
     Articles,
     /// Half of the sentences moved.
     Shuffled,
+    /// The first 50 words.
+    #[serde(rename = "first-50-words")]
+    First50,
     /// The first 100 words.
-    Truncated,
+    #[serde(rename = "first-100-words")]
+    First100,
+    /// The first 200 words.
+    #[serde(rename = "first-200-words")]
+    First200,
     /// Markdown stripped.
     Unformatted,
     /// On one line.
@@ -281,16 +362,19 @@ pub enum TextCondition {
 
 impl TextCondition {
     /// All conditions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Clean,
         Self::Whitespace,
         Self::Homoglyph,
         Self::ZeroWidth,
         Self::Misspelling,
         Self::Case,
+        Self::Synonym,
         Self::Articles,
         Self::Shuffled,
-        Self::Truncated,
+        Self::First50,
+        Self::First100,
+        Self::First200,
         Self::Unformatted,
         Self::Flattened,
         Self::Curly,
@@ -308,7 +392,10 @@ impl TextCondition {
             Self::Case => TextLaundering { case: 0.05, ..none },
             Self::Articles => TextLaundering { drop_articles: 0.5, ..none },
             Self::Shuffled => TextLaundering { shuffle_sentences: 0.5, ..none },
-            Self::Truncated => TextLaundering { truncate_words: Some(100), ..none },
+            Self::Synonym => TextLaundering { synonym: 0.5, ..none },
+            Self::First50 => TextLaundering { truncate_words: Some(50), ..none },
+            Self::First100 => TextLaundering { truncate_words: Some(100), ..none },
+            Self::First200 => TextLaundering { truncate_words: Some(200), ..none },
             Self::Unformatted => TextLaundering { strip_formatting: true, ..none },
             Self::Flattened => TextLaundering { flatten_newlines: true, ..none },
             Self::Curly => TextLaundering { quotes: Some(Quotes::Curly), ..none },
@@ -327,7 +414,10 @@ impl fmt::Display for TextCondition {
             Self::Case => "case",
             Self::Articles => "articles",
             Self::Shuffled => "shuffled",
-            Self::Truncated => "truncated",
+            Self::Synonym => "synonym",
+            Self::First50 => "first-50-words",
+            Self::First100 => "first-100-words",
+            Self::First200 => "first-200-words",
             Self::Unformatted => "unformatted",
             Self::Flattened => "flattened",
             Self::Curly => "curly",
@@ -378,6 +468,12 @@ mod tests {
         }
         assert!(!under(TextCondition::Flattened, 1).contains('\n'));
         assert!(under(TextCondition::Articles, 1).len() < TEXT.len());
+        let swapped = TextLaundering { synonym: 1.0, ..TextLaundering::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        assert_eq!(
+            swapped.launder("Big or often; a bigger one.", &mut rng),
+            "Large or frequently; a bigger one."
+        );
         let mut bytes = under(TextCondition::Shuffled, 1).into_bytes();
         let mut same = TEXT.as_bytes().to_vec();
         assert_ne!(bytes, same);

@@ -1,18 +1,30 @@
 //! Depthwise 2-D convolution as sums of shifted rows.
 
+use std::cell::RefCell;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::{Activation, data, nchw, with_data};
 
-/// Convolution of each channel of `[n, c, h, w]` with its own kernel of `[c, 1, k, k]`, `k` odd, zero padding `k / 2`,
-/// optional bias `[c]` and activation.
+/// Convolution of each channel of `[n, c, h, w]` with its own kernel of `[c, 1, k, k]`, `k` odd, zeros around, optional
+/// bias `[c]` and activation; the output has `ceil(size / stride)` places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depthwise2d {
     /// Step between outputs in both directions.
     pub stride: usize,
+    /// Zeros as TensorFlow's `SAME` lays them, the odd one behind; otherwise `k / 2` before, as in PyTorch. It makes a
+    /// difference at stride 2 alone.
+    pub tensorflow: bool,
     /// Activation applied to the output.
     pub activation: Activation,
+}
+
+/// Rows are padded to a multiple of this.
+const LANES: usize = 8;
+
+thread_local! {
+    static PADDED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Clone, Copy)]
@@ -24,6 +36,9 @@ struct Geometry {
     oh: usize,
     ow: usize,
     stride: usize,
+    /// Zeros above and to the left.
+    top: usize,
+    left: usize,
 }
 
 impl Geometry {
@@ -40,7 +55,12 @@ impl Geometry {
             bail!("depthwise convolution of {x:?} with {w:?}: the shapes do not fit");
         }
         let out = |n: usize| (n - 1) / op.stride + 1;
-        Ok(Self { c, h, w: width, k: w[2], oh: out(h), ow: out(width), stride: op.stride })
+        let k = w[2];
+        let before = |n: usize| {
+            if op.tensorflow { ((out(n) - 1) * op.stride + k).saturating_sub(n) / 2 } else { k / 2 }
+        };
+        let (top, left) = (before(h), before(width));
+        Ok(Self { c, h, w: width, k, oh: out(h), ow: out(width), stride: op.stride, top, left })
     }
 
     fn in_len(&self) -> usize {
@@ -51,10 +71,10 @@ impl Geometry {
         self.oh * self.ow
     }
 
-    /// Output columns whose source column `ox * stride + kx - k / 2` lies inside the picture, and the source of the
+    /// Output columns whose source column `ox * stride + kx - left` lies inside the picture, and the source of the
     /// first.
     fn span(&self, kx: usize) -> (usize, usize, usize) {
-        let pad = self.k / 2;
+        let pad = self.left;
         let low = pad.saturating_sub(kx).div_ceil(self.stride).min(self.ow);
         let high = (self.w + pad).saturating_sub(kx).div_ceil(self.stride).min(self.ow);
         (low, high.max(low), (low * self.stride + kx).saturating_sub(pad))
@@ -62,7 +82,7 @@ impl Geometry {
 
     /// Calls `f(output row, source row, kernel row)` for every pair that meets.
     fn rows(&self, mut f: impl FnMut(usize, usize, usize)) {
-        let pad = self.k / 2;
+        let pad = self.top;
         for oy in 0..self.oh {
             for ky in 0..self.k {
                 let iy = (oy * self.stride + ky).wrapping_sub(pad);
@@ -82,23 +102,76 @@ impl Geometry {
         self.k == 3 && self.stride == 1 && self.w >= 3
     }
 
+    /// Places of one phase of a padded row: every `stride`-th value, beginning with that of the phase, so that the
+    /// values which a tap meets along a row lie side by side at any stride.
+    fn phase_len(&self) -> usize {
+        self.ow.next_multiple_of(LANES) + self.k
+    }
+
     fn forward_plane(&self, x: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
-        out.fill(bias);
-        let (spans, w) = (self.spans(), self.w);
-        self.rows(|oy, iy, ky| {
-            let line = &mut out[oy * self.ow..(oy + 1) * self.ow];
-            let source = &x[iy * w..(iy + 1) * w];
-            let taps = &kernel[ky * self.k..(ky + 1) * self.k];
-            if self.fused() {
-                add_three(line, source, [taps[0], taps[1], taps[2]]);
+        PADDED.with_borrow_mut(|padded| {
+            let row = self.stride * self.phase_len();
+            let rows = (self.oh - 1) * self.stride + self.k;
+            padded.clear();
+            padded.resize(rows * row, 0.0);
+            for (source, line) in x.chunks_exact(self.w).zip(padded.chunks_exact_mut(row).skip(self.top)) {
+                for (phase, line) in line.chunks_exact_mut(self.phase_len()).enumerate() {
+                    // Place j of the phase holds column `j * stride + phase - left`.
+                    let low = self.left.saturating_sub(phase).div_ceil(self.stride);
+                    let first = low * self.stride + phase - self.left;
+                    let source = source.get(first..).unwrap_or_default().iter().step_by(self.stride);
+                    line.iter_mut().skip(low).zip(source).for_each(|(d, &v)| *d = v);
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has what the function is compiled for.
+                unsafe { self.rows_avx2(padded, kernel, bias, out) };
                 return;
             }
-            for (&weight, &(low, high, first)) in taps.iter().zip(&spans) {
-                let line = &mut line[low..high];
-                let source = source[first.min(w)..].iter().step_by(self.stride);
-                line.iter_mut().zip(source).for_each(|(d, &s)| *d += weight * s);
-            }
+            self.rows_of_any(padded, kernel, bias, out);
         });
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn rows_avx2(&self, padded: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
+        self.rows_of_any(padded, kernel, bias, out);
+    }
+
+    /// The loops with the usual sizes known to the compiler.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it must be compiled for the processor of its caller")]
+    fn rows_of_any(&self, padded: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
+        match self.k {
+            3 => self.convolve_rows::<3>(padded, kernel, bias, out),
+            5 => self.convolve_rows::<5>(padded, kernel, bias, out),
+            _ => self.convolve_rows::<1>(padded, kernel, bias, out),
+        }
+    }
+
+    /// Adds up rows of the kernel in order, `TAPS` taps of a row in one pass, in one order on every machine.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it must be compiled for the processor of its caller")]
+    fn convolve_rows<const TAPS: usize>(&self, padded: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
+        let (phase, row) = (self.phase_len(), self.stride * self.phase_len());
+        // Whole vectors to the end; what lies beyond the output is thrown away.
+        let n = self.ow.next_multiple_of(LANES);
+        let mut sums = vec![0.0; n];
+        for (oy, line) in out.chunks_exact_mut(self.ow).enumerate() {
+            sums.fill(bias);
+            for (ky, taps) in kernel.chunks_exact(self.k).enumerate() {
+                let source = &padded[(oy * self.stride + ky) * row..][..row];
+                for (group, taps) in taps.chunks_exact(TAPS).enumerate() {
+                    let parts: [&[f32]; TAPS] = std::array::from_fn(|tap| {
+                        let kx = group * TAPS + tap;
+                        &source[kx % self.stride * phase + kx / self.stride..][..n]
+                    });
+                    add_row(&mut sums, taps, &parts);
+                }
+            }
+            line.copy_from_slice(&sums[..self.ow]);
+        }
     }
 
     fn backward_plane(&self, x: &[f32], kernel: &[f32], dy: &[f32], dx: &mut [f32], dk: &mut [f32]) {
@@ -127,6 +200,27 @@ impl Geometry {
                 }
             }
         });
+    }
+}
+
+/// `sums[i] += taps[0] * parts[0][i] + taps[1] * parts[1][i] + ...` for one, three or five parts. Zipped slices are what
+/// the compiler turns into vector code.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "it must be compiled for the processor of its caller")]
+fn add_row(sums: &mut [f32], taps: &[f32], parts: &[&[f32]]) {
+    match (taps, parts) {
+        (&[k], [a]) => sums.iter_mut().zip(*a).for_each(|(s, a)| *s += k * a),
+        (&[k, l, m], [a, b, c]) => {
+            for (((s, a), b), c) in sums.iter_mut().zip(*a).zip(*b).zip(*c) {
+                *s += k * a + l * b + m * c;
+            }
+        }
+        (&[k, l, m, n, o], [a, b, c, d, e]) => {
+            for (((((s, a), b), c), d), e) in sums.iter_mut().zip(*a).zip(*b).zip(*c).zip(*d).zip(*e) {
+                *s += k * a + l * b + m * c + n * d + o * e;
+            }
+        }
+        _ => {}
     }
 }
 
@@ -290,8 +384,27 @@ mod tests {
         {
             let x = check::var(&[2, 3, h, w], 1);
             let kernel = check::var(&[3, 1, k, k], 2);
-            let ours = x.apply_op2(&kernel, Depthwise2d { stride, activation: Activation::None }).unwrap();
+            let ours = x
+                .apply_op2(&kernel, Depthwise2d { stride, tensorflow: false, activation: Activation::None })
+                .unwrap();
             let theirs = x.conv2d(&kernel, k / 2, stride, 1, 3).unwrap();
+            assert_eq!(ours.dims(), theirs.dims());
+            let diff = (ours - theirs).unwrap().abs().unwrap().flatten_all().unwrap();
+            assert!(diff.max(0).unwrap().to_scalar::<f32>().unwrap() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn the_odd_zero_lies_behind_where_tensorflow_has_it() {
+        for (k, h, w) in [(3, 8, 7), (5, 8, 10), (5, 9, 6), (3, 2, 1)] {
+            let x = check::var(&[1, 2, h, w], 1);
+            let kernel = check::var(&[2, 1, k, k], 2);
+            let op = Depthwise2d { stride: 2, tensorflow: true, activation: Activation::None };
+            let ours = x.apply_op2(&kernel, op).unwrap();
+            let pad = |n: usize| ((n.div_ceil(2) - 1) * 2 + k).saturating_sub(n);
+            let padded = x.pad_with_zeros(2, pad(h) / 2, pad(h).div_ceil(2)).unwrap();
+            let padded = padded.pad_with_zeros(3, pad(w) / 2, pad(w).div_ceil(2)).unwrap();
+            let theirs = padded.conv2d(&kernel, 0, 2, 1, 2).unwrap();
             assert_eq!(ours.dims(), theirs.dims());
             let diff = (ours - theirs).unwrap().abs().unwrap().flatten_all().unwrap();
             assert!(diff.max(0).unwrap().to_scalar::<f32>().unwrap() < 1e-5);
@@ -306,7 +419,7 @@ mod tests {
                 v[0].as_tensor().apply_op3(
                     v[1].as_tensor(),
                     v[2].as_tensor(),
-                    Depthwise2d { stride, activation: Activation::None },
+                    Depthwise2d { stride, tensorflow: false, activation: Activation::None },
                 )
             });
         }

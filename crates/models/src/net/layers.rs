@@ -66,7 +66,8 @@ impl ConvUnit {
         activation: Activation,
     ) -> Result<Self> {
         let weight = params.get(&format!("{name}.weight"), &[channels, 1, k, k], Start::He)?;
-        let kernel = Kernel::Depthwise(Depthwise2d { stride, activation: Activation::None });
+        let kernel =
+            Kernel::Depthwise(Depthwise2d { stride, tensorflow: false, activation: Activation::None });
         Self::new(params, name, kernel, weight, channels, activation)
     }
 

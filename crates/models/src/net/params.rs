@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
+use super::FROZEN;
 use crate::{Error, Result};
 
 /// How a variable starts.
@@ -66,9 +67,10 @@ impl Params {
         data.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// Variables that the optimiser may move: everything but running statistics.
+    /// Variables that the optimiser may move: everything but running statistics and frozen parts.
     pub fn trainable(&self) -> BTreeMap<String, Var> {
-        self.vars().into_iter().filter(|(name, _)| !name.contains(".running_")).collect()
+        let free = |name: &str| !name.contains(".running_") && !name.starts_with(FROZEN);
+        self.vars().into_iter().filter(|(name, _)| free(name)).collect()
     }
 
     /// Number of trainable values.
@@ -161,6 +163,36 @@ impl Params {
             .collect();
         self.restore(&rounded)
     }
+}
+
+/// A safetensors file of f16 or f32 with the same values in f32.
+///
+/// # Errors
+/// When the file is damaged or holds another type.
+pub fn convert_safetensors(bytes: &[u8]) -> Result<Vec<u8>> {
+    let file =
+        safetensors::SafeTensors::deserialize(bytes).map_err(|e| Error::model("weights", e.to_string()))?;
+    let mut data = BTreeMap::new();
+    for (name, view) in file.iter() {
+        let bytes: Vec<u8> = match view.dtype() {
+            safetensors::Dtype::F16 => {
+                let values = view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32());
+                values.flat_map(f32::to_le_bytes).collect()
+            }
+            safetensors::Dtype::F32 => view.data().to_vec(),
+            other => return Err(Error::model(name, format!("{other:?} is neither f16 nor f32"))),
+        };
+        data.insert(name, (view.shape().to_vec(), bytes));
+    }
+    let views = data
+        .iter()
+        .map(|(name, (shape, bytes))| {
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)
+                .map(|view| (name, view))
+                .map_err(|e| Error::model(*name, e.to_string()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(views, None).map_err(|e| Error::model("weights", e.to_string()))
 }
 
 /// Normal values from the seed and a name (Box and Muller 1958).

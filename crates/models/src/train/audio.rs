@@ -3,14 +3,14 @@
 use candle_core::{Device, Tensor};
 use candor_features::{
     Media, Waveform,
-    audio::{AudioCondition, AudioStats, Lfcc, audio_stats, equalise, tile},
+    audio::{AudioCondition, AudioStats, Lfcc, audio_stats, copy_synthesis, equalise, tile},
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{
-    AudioTask, Event, Leak, Measured, Task, TrainConfig,
+    AudioTask, Event, Leak, Measured, Subject, Task, TrainConfig,
     image::{Answer, conditions, decode, facts_of, item_rng, smooth, split},
     manifest::Item,
 };
@@ -100,10 +100,6 @@ impl Recordings {
 impl Task for Recordings {
     type Batch = (Tensor, Vec<f32>);
 
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
     fn params(&self) -> &Params {
         &self.params
     }
@@ -111,15 +107,23 @@ impl Task for Recordings {
     fn prepare(&self, picks: Vec<(usize, ChaCha8Rng)>) -> Result<Self::Batch> {
         let n = picks.len();
         let targets = picks.iter().map(|(i, _)| smooth(self.items[*i].fabricated, self.smoothing)).collect();
+        // Slots come in pairs, the genuine one first: a copy is made of the genuine recording beside it.
+        let partners: Vec<usize> = picks.iter().map(|(i, _)| *i).collect();
         let inputs: Vec<Vec<f32>> = picks
             .into_par_iter()
-            .map(|(i, mut rng)| {
+            .enumerate()
+            .map(|(slot, (i, mut rng))| {
+                let copied = slot % 2 == 1
+                    && self.task.copy_synthesis > 0.0
+                    && rng.random::<f64>() < self.task.copy_synthesis;
+                let source = if copied { partners[slot - 1] } else { i };
                 // A little more than a window, for what speed and trimming take away.
-                let part = stretch(&self.stretches[i], WINDOW + WINDOW / 4, &mut rng);
+                let part = stretch(&self.stretches[source], WINDOW + WINDOW / 4, &mut rng);
+                let part = if copied { copy_synthesis(part, &mut rng) } else { part.to_vec() };
                 let laundered = if rng.random::<f64>() < self.task.clean_probability {
-                    equalise(part)
+                    equalise(&part)
                 } else {
-                    equalise(&self.task.laundering.launder(part, &mut rng))
+                    equalise(&self.task.laundering.launder(&part, &mut rng))
                 };
                 let window = stretch(&laundered, WINDOW, &mut rng);
                 cepstra(&self.plan, &tile(window, WINDOW)).2
@@ -161,6 +165,12 @@ impl Task for Recordings {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(scored)
+    }
+}
+
+impl Subject for Recordings {
+    fn items(&self) -> &[Item] {
+        &self.items
     }
 
     fn architecture(&self) -> Architecture {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, OptimizerConfig, Result,
-    net::{LfccNetConfig, NgramNetConfig, ResidualNetConfig},
+    net::{EfficientNetLite0, LfccNetConfig, NgramNetConfig, ResidualNetConfig},
 };
 
 /// A training configuration, as read from `weights/<media>/<name>.train.toml`. Unknown keys are errors.
@@ -27,13 +27,16 @@ pub struct TrainConfig {
     pub licence: String,
     /// Seed of everything random.
     pub seed: u64,
-    /// Steps and intervals.
-    pub schedule: Schedule,
+    /// Steps and intervals; with `pretrained`, neither this nor an optimiser is needed.
+    pub schedule: Option<Schedule>,
     /// How items are drawn.
     pub sampling: Sampling,
     /// Optimiser.
-    pub optimizer: OptimizerConfig,
-    /// For a detector of images; exactly one of `image`, `audio` and `text` is given.
+    pub optimizer: Option<OptimizerConfig>,
+    /// For a detector of images on features that were learned elsewhere; exactly one of `pretrained`, `image`, `audio` and
+    /// `text` is given.
+    pub pretrained: Option<PretrainedTask>,
+    /// For a detector of images.
     pub image: Option<ImageTask>,
     /// For a detector of audio.
     pub audio: Option<AudioTask>,
@@ -87,6 +90,28 @@ pub struct ImageTask {
     pub laundering: ImageLaundering,
 }
 
+/// Part of a configuration for a linear head on frozen features, with a network that was trained on residuals beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainedTask {
+    /// Weights of the backbone, beside the configuration; `candor model import` makes them.
+    pub backbone: String,
+    /// Name of the trained residual network beside the configuration whose logit is added.
+    pub residual: String,
+    /// Maps of the backbone, from 0 (stride 4) to 6 (the last), that tiles are described by.
+    pub tile_maps: Vec<usize>,
+    /// The same for the whole picture, scaled down.
+    pub whole_maps: Vec<usize>,
+    /// Laundered copies of each training picture.
+    pub copies: usize,
+    /// Weight of the squared length of the head.
+    pub ridge: f64,
+    /// Steps of the solver.
+    pub steps: u32,
+    /// The laundering of both classes.
+    pub laundering: ImageLaundering,
+}
+
 /// Audio part of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +126,9 @@ pub struct AudioTask {
     pub laundering: AudioLaundering,
     /// How often a clip stays as it is.
     pub clean_probability: f64,
+    /// How often a spoofed clip is a copy of the bona fide one beside it, made by a simple vocoder.
+    #[serde(default)]
+    pub copy_synthesis: f64,
 }
 
 /// Text part of a configuration.
@@ -137,7 +165,7 @@ impl TrainConfig {
 
     /// Kind of media that the detector reads.
     pub fn kind(&self) -> MediaKind {
-        if self.image.is_some() {
+        if self.image.is_some() || self.pretrained.is_some() {
             MediaKind::Image
         } else if self.audio.is_some() {
             MediaKind::Audio
@@ -147,15 +175,32 @@ impl TrainConfig {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
-        let tasks = [self.image.is_some(), self.audio.is_some(), self.text.is_some()];
+        let tasks =
+            [self.pretrained.is_some(), self.image.is_some(), self.audio.is_some(), self.text.is_some()];
         if tasks.iter().filter(|&&t| t).count() != 1 {
-            return Err("give exactly one of [image], [audio] and [text]".into());
+            return Err("give exactly one of [pretrained], [image], [audio] and [text]".into());
+        }
+        if let Some(task) = &self.pretrained {
+            let maps = EfficientNetLite0::CHANNELS.len();
+            if self.schedule.is_some() || self.optimizer.is_some() {
+                return Err(
+                    "[pretrained] has a solver of its own: leave out [schedule] and [optimizer]".into()
+                );
+            }
+            if task.copies == 0 || task.tile_maps.iter().chain(&task.whole_maps).any(|&m| m >= maps) {
+                return Err(format!("pretrained: copies must be positive, maps below {maps}"));
+            }
         }
         let media = self.id.split_once('/').map(|(media, name)| (media, !name.is_empty()));
         if media != Some((&self.kind().to_string(), true)) {
             return Err(format!("id: \"{}\" must be \"{}/<name>\"", self.id, self.kind()));
         }
-        let s = &self.schedule;
+        if self.pretrained.is_none() && self.optimizer.is_none() {
+            return Err("give an [optimizer]".into());
+        }
+        let Some(s) = &self.schedule else {
+            return if self.pretrained.is_some() { Ok(()) } else { Err("give a [schedule]".into()) };
+        };
         if s.steps == 0
             || s.batch < 2
             || !s.batch.is_multiple_of(2)

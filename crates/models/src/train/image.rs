@@ -6,7 +6,7 @@ use candor_features::{
     image::{
         Planes,
         blockgrid::block_grid,
-        launder::{Condition, crop, encode_jpeg},
+        launder::{Condition, ImageLaundering, crop, encode_jpeg},
     },
     sniff,
 };
@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Event, ImageTask, Leak, Measured, Task, TrainConfig, manifest::Item};
+use super::{Event, ImageTask, Leak, Measured, Subject, Task, TrainConfig, manifest::Item};
 use crate::{
     Detection, Detector, Error, Result,
     image::{PLANES, planes},
@@ -57,7 +57,7 @@ pub(super) fn decode(item: &Item) -> Result<Media> {
     candor_features::decode(&bytes, &Limits::default()).map_err(|e| Error::config(&item.name, e.to_string()))
 }
 
-fn picture(item: &Item) -> Result<Pixels> {
+pub(super) fn picture(item: &Item) -> Result<Pixels> {
     match decode(item)? {
         Media::Image(pixels) => Ok(pixels),
         other => Err(Error::config(&item.name, format!("is {}, not an image", other.kind()))),
@@ -113,10 +113,6 @@ pub(super) fn smooth(fabricated: bool, by: f32) -> f32 {
 impl Task for Images {
     type Batch = (Tensor, Vec<f32>);
 
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
     fn params(&self) -> &Params {
         &self.params
     }
@@ -162,66 +158,86 @@ impl Task for Images {
             })
             .collect()
     }
+}
+
+impl Subject for Images {
+    fn items(&self) -> &[Item] {
+        &self.items
+    }
 
     fn architecture(&self) -> Architecture {
         Architecture::ResidualNet { network: self.task.network.clone() }
     }
 
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {
-        let dev: Vec<&Item> = self.items.iter().filter(|i| i.dev).collect();
-        let per_item = dev
-            .par_iter()
-            .map(|item| {
-                let pixels = picture(item)?;
-                Condition::ALL
-                    .iter()
-                    .map(|condition| {
-                        let mut rng = item_rng(self.seed, &item.name, condition.name());
-                        let found = detector.detect(&Media::Image(condition.apply(&pixels, &mut rng)))?;
-                        Ok(Answer::of(found))
-                    })
-                    .collect::<Result<Vec<_>>>()
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(conditions(&dev, &per_item, &Condition::ALL.map(Condition::name)))
+        measure(&self.items, self.seed, detector)
     }
 
     fn leaks(&self) -> Result<Vec<Leak>> {
-        // Before: what the files are. After: what is left to tell of the crops that the network learns from.
-        let files = self
-            .items
-            .par_iter()
-            .map(|item| Ok((item.dev, Facts { values: file_facts(item)?, ..facts_of(item) })))
-            .collect::<Result<Vec<_>>>()?;
-        let crops = self
-            .items
-            .par_iter()
-            .map(|item| {
-                let pixels = picture(item)?;
-                let mut rng = item_rng(self.seed, &item.name, "leak");
-                let (w, h) = (pixels.width.min(self.task.region), pixels.height.min(self.task.region));
-                let region = crop(&pixels, (pixels.width - w) / 2, (pixels.height - h) / 2, w, h);
-                let laundered = self.task.laundering.launder_crop(&region, self.task.crop, &mut rng);
-                let encoded = encode_jpeg(&laundered, 90, false)
-                    .map_err(|e| Error::config(&item.name, e.to_string()))?;
-                let bits = encoded.len() as f64 / (laundered.width * laundered.height) as f64;
-                let luma = Planes::from_pixels(&laundered).luma();
-                let grid = block_grid(&luma);
-                let values = vec![
-                    laundered.width as f64,
-                    laundered.height as f64,
-                    bits.ln(),
-                    grid.horizontal_strength(),
-                    grid.vertical_strength(),
-                ];
-                Ok((item.dev, Facts { values, ..facts_of(item) }))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(vec![
-            split("files: format, bytes, sides, aspect, quantiser", files),
-            split("laundered crops: sides, bits per pixel, 8x8 grid", crops),
-        ])
+        leaks(&self.items, self.seed, self.task.region, self.task.crop, &self.task.laundering)
     }
+}
+
+/// Scores the development pictures under each condition.
+pub(super) fn measure(items: &[Item], seed: u64, detector: &dyn Detector) -> Result<Vec<Measured>> {
+    let dev: Vec<&Item> = items.iter().filter(|i| i.dev).collect();
+    let per_item = dev
+        .par_iter()
+        .map(|item| {
+            let pixels = picture(item)?;
+            Condition::ALL
+                .iter()
+                .map(|condition| {
+                    let mut rng = item_rng(seed, &item.name, condition.name());
+                    let found = detector.detect(&Media::Image(condition.apply(&pixels, &mut rng)))?;
+                    Ok(Answer::of(found))
+                })
+                .collect::<Result<Vec<_>>>()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(conditions(&dev, &per_item, &Condition::ALL.map(Condition::name)))
+}
+
+/// Facts about the files, and about what is left of them in crops of `side` from regions of `longest` pixels.
+pub(super) fn leaks(
+    items: &[Item],
+    seed: u64,
+    longest: usize,
+    side: usize,
+    laundering: &ImageLaundering,
+) -> Result<Vec<Leak>> {
+    // Before: what the files are. After: what is left to tell of the crops that the network learns from.
+    let files = items
+        .par_iter()
+        .map(|item| Ok((item.dev, Facts { values: file_facts(item)?, ..facts_of(item) })))
+        .collect::<Result<Vec<_>>>()?;
+    let crops = items
+        .par_iter()
+        .map(|item| {
+            let pixels = picture(item)?;
+            let mut rng = item_rng(seed, &item.name, "leak");
+            let (w, h) = (pixels.width.min(longest), pixels.height.min(longest));
+            let region = crop(&pixels, (pixels.width - w) / 2, (pixels.height - h) / 2, w, h);
+            let laundered = laundering.launder_crop(&region, side, &mut rng);
+            let encoded =
+                encode_jpeg(&laundered, 90, false).map_err(|e| Error::config(&item.name, e.to_string()))?;
+            let bits = encoded.len() as f64 / (laundered.width * laundered.height) as f64;
+            let luma = Planes::from_pixels(&laundered).luma();
+            let grid = block_grid(&luma);
+            let values = vec![
+                laundered.width as f64,
+                laundered.height as f64,
+                bits.ln(),
+                grid.horizontal_strength(),
+                grid.vertical_strength(),
+            ];
+            Ok((item.dev, Facts { values, ..facts_of(item) }))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(vec![
+        split("files: format, bytes, sides, aspect, quantiser", files),
+        split("laundered crops: sides, bits per pixel, 8x8 grid", crops),
+    ])
 }
 
 /// A score with its stratum.

@@ -3,8 +3,10 @@
 mod audio;
 mod checkpoint;
 mod config;
+mod folds;
 mod image;
 pub mod manifest;
+mod pretrained;
 mod report;
 mod sampler;
 mod text;
@@ -19,7 +21,8 @@ use std::{
 use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
-pub use config::{AudioTask, ImageTask, Sampling, Schedule, TextTask, TrainConfig};
+pub use config::{AudioTask, ImageTask, PretrainedTask, Sampling, Schedule, TextTask, TrainConfig};
+pub use folds::LeaveOut;
 pub use report::{Figures, Row};
 
 use crate::{
@@ -61,6 +64,7 @@ pub enum Event {
 }
 
 /// What the finished training is measured on.
+#[derive(Clone)]
 pub(crate) struct Measured {
     /// Name of the condition, `clean` first.
     pub(crate) condition: String,
@@ -84,12 +88,22 @@ pub(crate) struct Leak {
     pub(crate) dev: Vec<Facts>,
 }
 
-/// One kind of media, seen from the training loop.
-pub(crate) trait Task: Sync {
-    /// A prepared batch.
-    type Batch: Send + Sync;
+/// What is trained on, and measured in the end.
+pub(crate) trait Subject: Sync {
     /// The labelled items.
     fn items(&self) -> &[Item];
+    /// The detector's description for the model file.
+    fn architecture(&self) -> Architecture;
+    /// Scores every development item through the finished detector, under each condition.
+    fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>>;
+    /// Facts for the leak test.
+    fn leaks(&self) -> Result<Vec<Leak>>;
+}
+
+/// One kind of media, seen from the training loop.
+pub(crate) trait Task: Subject {
+    /// A prepared batch.
+    type Batch: Send + Sync;
     /// The variables.
     fn params(&self) -> &Params;
     /// Prepares the items of a batch, each with a generator of its own.
@@ -100,12 +114,6 @@ pub(crate) trait Task: Sync {
     fn after_step(&self) -> Result<()>;
     /// Scores of a quick, fixed set of development items.
     fn quick_dev(&self) -> Result<Vec<Scored>>;
-    /// The detector's description for the model file.
-    fn architecture(&self) -> Architecture;
-    /// Scores every development item through the finished detector, under each condition.
-    fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>>;
-    /// Facts for the leak test.
-    fn leaks(&self) -> Result<Vec<Leak>>;
 }
 
 /// What a call of [`train`] is to do.
@@ -115,6 +123,9 @@ pub enum Job {
     Train,
     /// Leave the weights as they are: measure them on the development items and fit the calibration anew.
     Calibrate,
+    /// Train this many times, each time without a part of the generators or sources, and measure on that part. All items
+    /// take part, whatever their split. Writes `<name>.folds.md` only.
+    Folds(LeaveOut, usize),
 }
 
 /// Where a training reads and writes, and who follows it.
@@ -145,8 +156,8 @@ impl Run<'_> {
     }
 }
 
-/// Does what `run` says and writes `<name>.safetensors`, `<name>.toml`, `<name>.md` and `<name>.log.csv` beside the
-/// configuration. Returns the path of the description.
+/// Does what `run` says and, unless it cross-validates, writes `<name>.safetensors`, `<name>.toml`, `<name>.md` and `<name>.log.csv` beside the
+/// configuration. Returns the path of the description, or of `<name>.folds.md`.
 ///
 /// # Errors
 /// Names the file and the reason; [`Error::Stopped`] when `stop` was set.
@@ -158,8 +169,15 @@ pub fn train(run: &Run<'_>) -> Result<PathBuf> {
     }
     let digest = manifest::digest(&items)?;
     run.note(format!("data digest {digest}"));
+    if let Job::Folds(by, folds) = run.job {
+        return cross_validate(run, &config, &digest, items, by, folds);
+    }
     let loading = "decoding the items".to_owned();
-    if config.image.is_some() {
+    if config.pretrained.is_some() {
+        run.note(loading);
+        let head = pretrained::Head::new(run, &config, items)?;
+        obtain(run, &config, &digest, &head, || head.fit(run, &digest))
+    } else if config.image.is_some() {
         run.note(loading);
         dispatch(run, &config, &digest, &image::Images::new(&config, items, run.progress)?)
     } else if config.audio.is_some() {
@@ -171,13 +189,76 @@ pub fn train(run: &Run<'_>) -> Result<PathBuf> {
 }
 
 fn dispatch<T: Task>(run: &Run<'_>, config: &TrainConfig, digest: &str, task: &T) -> Result<PathBuf> {
+    obtain(run, config, digest, task, || learn(run, config, digest, task))
+}
+
+/// Learns without each part in turn and measures on it.
+fn cross_validate(
+    run: &Run<'_>,
+    config: &TrainConfig,
+    digest: &str,
+    items: Vec<Item>,
+    by: LeaveOut,
+    folds: usize,
+) -> Result<PathBuf> {
+    let count = items.len();
+    let fold_of = folds::assign(&items, by, folds);
+    let mut parts: Vec<Vec<Measured>> = Vec::new();
+    if config.pretrained.is_some() {
+        // The features stay as they are whatever is left out.
+        parts = pretrained::Head::new(run, config, items)?.cross_validate(run, digest, &fold_of, folds)?;
+    } else {
+        for fold in 0..folds {
+            run.note(format!("fold {} of {folds}", fold + 1));
+            let mut items = items.clone();
+            for (item, of) in items.iter_mut().zip(&fold_of) {
+                item.dev = *of == fold;
+            }
+            let run_dir = run.run_dir.join(format!("fold-{fold}"));
+            let run = Run { job: Job::Train, run_dir: &run_dir, ..*run };
+            // Checkpoints of another division are of no use.
+            let digest = format!("{digest} {by:?} {fold} {folds}");
+            let progress = run.progress;
+            parts.push(if config.image.is_some() {
+                held_out(&run, config, &digest, &image::Images::new(config, items, progress)?)
+            } else if config.audio.is_some() {
+                held_out(&run, config, &digest, &audio::Recordings::new(config, items, progress)?)
+            } else {
+                held_out(&run, config, &digest, &text::Texts::new(config, items, progress)?)
+            }?);
+        }
+    }
+    let (rows, page) = report::folds(config, digest, count, by, &parts)
+        .ok_or_else(|| Error::model(&config.id, "too few items of a class in a fold"))?;
+    for row in &rows {
+        run.note(format!("{}: {} = {}", row.slice, row.metric, row.estimate));
+    }
+    let path = run.beside(config, "folds.md");
+    std::fs::write(&path, page).map_err(|e| Error::io(&path, e))?;
+    Ok(path)
+}
+
+/// Learns, and measures on the items that took no part.
+fn held_out<T: Task>(run: &Run<'_>, config: &TrainConfig, digest: &str, task: &T) -> Result<Vec<Measured>> {
+    let (weights, _) = learn(run, config, digest, task)?;
+    task.measure(task.architecture().build(&weights)?.as_ref())
+}
+
+/// Learns, or takes what is there; then measures. `learn` gives the weights and the learning curve.
+fn obtain(
+    run: &Run<'_>,
+    config: &TrainConfig,
+    digest: &str,
+    task: &impl Subject,
+    learn: impl FnOnce() -> Result<(Vec<u8>, String)>,
+) -> Result<PathBuf> {
     let read = |suffix| {
         let path = run.beside(config, suffix);
         std::fs::read(&path).map_err(|e| Error::io(&path, e))
     };
     let learned = match run.job {
-        Job::Train => {
-            let (weights, log) = learn(run, config, digest, task)?;
+        Job::Train | Job::Folds(..) => {
+            let (weights, log) = learn()?;
             Learned { weights, log, architecture: task.architecture(), data_digest: digest.to_owned() }
         }
         Job::Calibrate => {
@@ -214,9 +295,11 @@ fn learn<T: Task>(
 ) -> Result<(Vec<u8>, String)> {
     std::fs::create_dir_all(run.run_dir).map_err(|e| Error::io(run.run_dir, e))?;
     let progress = run.progress;
-    let schedule = &config.schedule;
+    let (Some(schedule), Some(settings)) = (&config.schedule, &config.optimizer) else {
+        return Err(Error::config(run.config, "no [schedule] and [optimizer]"));
+    };
     let mut params = task.params().clone();
-    let mut optimizer = AdamW::new(config.optimizer.clone());
+    let mut optimizer = AdamW::new(settings.clone());
     let resolved = toml::to_string(config).map_err(|e| Error::config(run.config, e.to_string()))?;
     let identity = hex(&Sha256::new().chain_update(&resolved).chain_update(data_digest).finalize());
     let checkpoint = run.run_dir.join("checkpoint.safetensors");
@@ -327,11 +410,11 @@ fn settle<T: Task>(
     params.round_to_f16()
 }
 
-fn finish<T: Task>(
+fn finish(
     run: &Run<'_>,
     config: &TrainConfig,
     measured_on: &str,
-    task: &T,
+    task: &impl Subject,
     learned: Learned,
 ) -> Result<PathBuf> {
     let Learned { weights, log, architecture, data_digest } = learned;

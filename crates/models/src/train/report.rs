@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Leak, Measured, TrainConfig, manifest};
+use super::{Leak, LeaveOut, Measured, TrainConfig, manifest};
 use crate::{
     Calibrations, FLAG_P, Sample,
     calibration::posterior,
@@ -186,6 +186,71 @@ fn group_rows(m: &Measured, by_item: &[(f64, f64)], seed: u64) -> Vec<Row> {
         .collect()
 }
 
+/// Figures of a cross-validation and a page that holds them; `None` when a class is missing.
+///
+/// Ranking metrics are taken over all folds together, although each fold has a network of its own with its own zero:
+/// this errs on the low side. The mean over the folds stands beside it.
+pub(crate) fn folds(
+    config: &TrainConfig,
+    digest: &str,
+    items: usize,
+    by: LeaveOut,
+    parts: &[Vec<Measured>],
+) -> Option<(Vec<Row>, String)> {
+    let mut pooled: Vec<Measured> = Vec::new();
+    for part in parts {
+        if pooled.is_empty() {
+            pooled.clone_from(part);
+            continue;
+        }
+        for (all, m) in pooled.iter_mut().zip(part) {
+            all.scores.extend(m.scores.iter().cloned());
+            all.strata.extend(m.strata.iter().cloned());
+            all.abstained += m.abstained;
+        }
+    }
+    let (figures, _) = figures(&pooled, &[], config.seed)?;
+    let mut overall = Vec::new();
+    for (i, all) in pooled.iter().enumerate() {
+        overall.extend(figures.overall.iter().filter(|r| r.slice == all.condition).cloned());
+        let of_fold = |part: &Vec<Measured>| {
+            metrics::auroc(&part.get(i).map(|m| m.scores.iter().collect::<Vec<_>>()).unwrap_or_default())
+        };
+        let each: Vec<f64> = parts.iter().filter_map(of_fold).collect();
+        let value = each.iter().sum::<f64>() / each.len().max(1) as f64;
+        let low = each.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = each.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if !each.is_empty() {
+            overall.push(Row {
+                slice: all.condition.clone(),
+                metric: "AUROC, mean of the folds (lowest, highest)".into(),
+                estimate: Estimate { value, low, high },
+                items: counts(&all.scores),
+            });
+        }
+    }
+    let what = match by {
+        LeaveOut::Generator => "generators, and of the genuine items whole groups,",
+        LeaveOut::Group => "groups",
+        LeaveOut::Collection => "collections",
+    };
+    let how = by.to_string();
+    let mut out = format!(
+        "# {}, cross-validated\n\n{items} items, data digest `{digest}`. Made by `candor train --folds {how}={} --config \
+         weights/{}.train.toml --data MANIFEST…`: every item is measured by a network that was trained without its fold, and \
+         whole {what} are in one fold. \"Out of fold\" speaks of the calibration, which is fitted on other items.\n\n",
+        config.id,
+        parts.len(),
+        config.id,
+    );
+    table(&mut out, &overall);
+    out.push_str(
+        "\n## Per source\n\nAUROC of each generator against all genuine items; share flagged of each genuine source.\n\n",
+    );
+    table(&mut out, &figures.groups);
+    Some((overall, out))
+}
+
 /// The model card.
 pub(crate) fn card(file: &ModelFile, config: &TrainConfig, items: &[manifest::Item]) -> String {
     let mut out = String::new();
@@ -202,14 +267,18 @@ pub(crate) fn card(file: &ModelFile, config: &TrainConfig, items: &[manifest::It
         file.id, file.summary, file.licence, file.sha256, file.data_digest, anew, file.seed, file.id
     );
     let summary = manifest::summary(items);
+    let effort = match (&config.schedule, &config.pretrained) {
+        (Some(s), _) => format!("{} steps of {}", s.steps, s.batch),
+        (_, Some(p)) => format!("{} laundered copies of each", p.copies),
+        _ => String::new(),
+    };
     let count = |split: &str, class: usize| summary.get(split).map_or(0, |c| c[class]);
     let _ = write!(
         out,
-        "| training | {} genuine, {} machine-made, {} steps of {} |\n| development | {} genuine, {} machine-made |\n\n",
+        "| training | {} genuine, {} machine-made, {} |\n| development | {} genuine, {} machine-made |\n\n",
         count("train", 0),
         count("train", 1),
-        config.schedule.steps,
-        config.schedule.batch,
+        effort,
         count("dev", 0),
         count("dev", 1),
     );

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{
-    Event, Leak, Measured, Task, TextTask, TrainConfig,
+    Event, Leak, Measured, Subject, Task, TextTask, TrainConfig,
     image::{Answer, conditions, facts_of, item_rng, smooth, split},
     manifest::{Item, Source},
 };
@@ -161,10 +161,6 @@ impl Texts {
 impl Task for Texts {
     type Batch = Batch;
 
-    fn items(&self) -> &[Item] {
-        &self.items
-    }
-
     fn params(&self) -> &Params {
         &self.params
     }
@@ -217,6 +213,12 @@ impl Task for Texts {
             }
         });
         Ok(scored.collect())
+    }
+}
+
+impl Subject for Texts {
+    fn items(&self) -> &[Item] {
+        &self.items
     }
 
     fn architecture(&self) -> Architecture {

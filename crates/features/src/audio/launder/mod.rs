@@ -25,8 +25,6 @@ use crate::{Error, Limits, Result, Waveform, sniff::AudioFormat};
 const RATE: f64 = Waveform::RATE as f64;
 /// Sample rate of telephony.
 const NARROW: u32 = 8_000;
-/// Samples by which an MP3 without its own note of the delay comes late: 576 from LAME, 529 from any decoder.
-const MP3_DELAY: usize = 576 + 529;
 
 /// The random law: for each step its probability, from 0 to 1, and the range that its strength is drawn from.
 ///
@@ -217,9 +215,99 @@ impl AudioCondition {
         match self {
             Self::Clean => Ok(samples.to_vec()),
             Self::Telephone => Ok(compand(&telephone_band(samples), Law::Mu)),
-            Self::Mp3_32k if samples.is_empty() => Ok(Vec::new()),
-            Self::Mp3_32k => mp3(samples, 32),
+            Self::Mp3_32k => lossy(samples, Codec::Mp3, 32),
         }
+    }
+}
+
+/// What may happen to a recording on its way, one thing at a time: the grid of robustness tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it; `Perturbation::apply` has the figures")]
+pub enum Perturbation {
+    Telephone,
+    Mp3_64k,
+    Mp3_32k,
+    Opus24k,
+    Opus12k,
+    Aac32k,
+    LowPass,
+    Noise20,
+    Noise10,
+    Reverberation,
+    Resampled,
+    Slower,
+    Faster,
+}
+
+impl Perturbation {
+    /// Every one of them.
+    pub const ALL: [Self; 13] = [
+        Self::Telephone,
+        Self::Mp3_64k,
+        Self::Mp3_32k,
+        Self::Opus24k,
+        Self::Opus12k,
+        Self::Aac32k,
+        Self::LowPass,
+        Self::Noise20,
+        Self::Noise10,
+        Self::Reverberation,
+        Self::Resampled,
+        Self::Slower,
+        Self::Faster,
+    ];
+
+    /// Short lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Telephone => "telephone",
+            Self::Mp3_64k => "mp3-64k",
+            Self::Mp3_32k => "mp3-32k",
+            Self::Opus24k => "opus-24k",
+            Self::Opus12k => "opus-12k",
+            Self::Aac32k => "aac-32k",
+            Self::LowPass => "low-pass-4k",
+            Self::Noise20 => "noise-20db",
+            Self::Noise10 => "noise-10db",
+            Self::Reverberation => "reverberation",
+            Self::Resampled => "resampled",
+            Self::Slower => "speed-95",
+            Self::Faster => "speed-105",
+        }
+    }
+
+    /// Applies it: the telephone band at 8 kHz with mu-law; MP3, Opus and AAC at the bit rate in the name, mono; a low-pass
+    /// at 4 kHz; pink noise at the signal-to-noise ratio in the name; a synthetic room of 0.5 s whose reverberation lies
+    /// 6 dB below the direct sound; to 11,025 Hz and back; 0.95 and 1.05 times the speed, pitch included. All but the last
+    /// two keep the length.
+    ///
+    /// # Errors
+    /// For the lossy codecs only: [`Error::Unsupported`] without an installed `ffmpeg`, [`Error::Decode`] if it fails.
+    pub fn apply(self, samples: &[f32], rng: &mut impl Rng) -> Result<Vec<f32>> {
+        Ok(match self {
+            Self::Telephone => return AudioCondition::Telephone.apply(samples),
+            Self::Mp3_64k => return lossy(samples, Codec::Mp3, 64),
+            Self::Mp3_32k => return lossy(samples, Codec::Mp3, 32),
+            Self::Opus24k => return lossy(samples, Codec::Opus, 24),
+            Self::Opus12k => return lossy(samples, Codec::Opus, 12),
+            Self::Aac32k => return lossy(samples, Codec::Aac, 32),
+            Self::LowPass => {
+                let mut x = samples.to_vec();
+                low_pass(&mut x, 4_000.0);
+                x
+            }
+            Self::Noise20 => add_noise(samples, NoiseColour::Pink, 20.0, rng),
+            Self::Noise10 => add_noise(samples, NoiseColour::Pink, 10.0, rng),
+            Self::Reverberation => reverberate(samples, 0.5, -6.0, rng),
+            Self::Resampled => {
+                let low = resample(samples, Waveform::RATE, 11_025)?;
+                let mut back = resample(&low, 11_025, Waveform::RATE)?;
+                back.resize(samples.len(), 0.0);
+                back
+            }
+            Self::Slower => change_speed(samples, 0.95),
+            Self::Faster => change_speed(samples, 1.05),
+        })
     }
 }
 
@@ -384,18 +472,62 @@ pub fn trim_silence<'a>(samples: &'a [f32], rng: &mut impl Rng) -> &'a [f32] {
     samples.get(from..to).filter(|s| !s.is_empty()).unwrap_or(samples)
 }
 
+/// Lossy codecs that an installed `ffmpeg` encodes.
+#[derive(Debug, Clone, Copy)]
+enum Codec {
+    Mp3,
+    Opus,
+    Aac,
+}
+
+impl Codec {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mp3 => "MP3",
+            Self::Opus => "Opus",
+            Self::Aac => "AAC",
+        }
+    }
+
+    fn encoding(self) -> &'static str {
+        match self {
+            Self::Mp3 => "encoding MP3",
+            Self::Opus => "encoding Opus",
+            Self::Aac => "encoding AAC",
+        }
+    }
+
+    /// Encoder, container, what it is read back as, and the samples by which it then comes late.
+    ///
+    /// Of an MP3 without its own note of the delay, 576 are LAME's and 529 any decoder's; AAC in ADTS begins with one
+    /// frame of 1,024; Ogg Opus notes its delay.
+    fn parts(self) -> ([&'static str; 2], AudioFormat, usize) {
+        match self {
+            Self::Mp3 => (["libmp3lame", "mp3"], AudioFormat::Mp3, 576 + 529),
+            Self::Opus => (["libopus", "ogg"], AudioFormat::Ogg, 0),
+            Self::Aac => (["aac", "adts"], AudioFormat::Aac, 1_024),
+        }
+    }
+}
+
 /// Encodes with `ffmpeg` and decodes again; length and alignment stay.
-fn mp3(samples: &[f32], kbps: u32) -> Result<Vec<f32>> {
-    let failed = |reason: String| Error::Decode { format: "MP3", reason };
+fn lossy(samples: &[f32], codec: Codec, kbps: u32) -> Result<Vec<f32>> {
+    if samples.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ([encoder, container], format, delay) = codec.parts();
+    let failed = |reason: String| Error::Decode { format: codec.name(), reason };
     let mut child = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-f", "f32le", "-ar", "16000", "-ac", "1", "-i", "pipe:0"])
-        .args(["-c:a", "libmp3lame", "-b:a", &format!("{kbps}k"), "-write_xing", "0", "-f", "mp3", "pipe:1"])
+        .args(["-c:a", encoder, "-b:a", &format!("{kbps}k")])
+        .args(if matches!(codec, Codec::Mp3) { &["-write_xing", "0"][..] } else { &[] })
+        .args(["-f", container, "pipe:1"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|_| Error::Unsupported {
-            format: "encoding MP3",
+            format: codec.encoding(),
             remedy: "install ffmpeg, for instance with `apt-get install ffmpeg`, or leave this condition out",
         })?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -415,8 +547,8 @@ fn mp3(samples: &[f32], kbps: u32) -> Result<Vec<f32>> {
         return Err(failed(format!("ffmpeg ended with {status}")));
     }
     let limits = Limits { max_seconds: samples.len() as f64 / RATE + 1.0, ..Limits::default() };
-    let mut out = decode(&encoded, AudioFormat::Mp3, &limits)?.samples;
-    out.drain(..MP3_DELAY.min(out.len()));
+    let mut out = decode(&encoded, format, &limits)?.samples;
+    out.drain(..delay.min(out.len()));
     out.resize(samples.len(), 0.0);
     Ok(out)
 }
@@ -646,6 +778,32 @@ mod tests {
             };
             let best = (-1_500..=1_500).max_by(|&a, &b| at(a).total_cmp(&at(b))).unwrap();
             assert!(best.abs() <= 8, "{condition:?}: {best} samples late");
+        }
+    }
+
+    #[test]
+    fn perturbations_do_the_same_each_time_and_keep_place() {
+        let mut x = white(24_000);
+        low_pass(&mut x, 3_000.0);
+        for p in Perturbation::ALL {
+            let run = |x: &[f32]| p.apply(x, &mut rng());
+            let y = match run(&x) {
+                Err(Error::Unsupported { .. }) => continue,
+                other => other.unwrap(),
+            };
+            assert_eq!(y, run(&x).unwrap(), "{}", p.name());
+            assert!(y != x && run(&[]).unwrap().is_empty(), "{}", p.name());
+            if matches!(p, Perturbation::Slower | Perturbation::Faster) {
+                let factor = x.len() as f64 / y.len() as f64;
+                assert!((factor - if p == Perturbation::Slower { 0.95 } else { 1.05 }).abs() < 0.01);
+                continue;
+            }
+            assert_eq!(y.len(), x.len(), "{}", p.name());
+            let at = |shift: isize| -> f32 {
+                (4_000..20_000_usize).map(|n| x[n] * y[n.wrapping_add_signed(shift)]).sum()
+            };
+            let best = (-1_500..=1_500).max_by(|&a, &b| at(a).total_cmp(&at(b))).unwrap();
+            assert!(best.abs() <= 8, "{}: {best} samples late", p.name());
         }
     }
 }
