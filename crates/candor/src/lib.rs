@@ -12,6 +12,7 @@
 //! score comes from. Nothing here prints, and nothing reaches for the network.
 
 mod decision;
+mod declared;
 mod error;
 mod explain;
 mod reason;

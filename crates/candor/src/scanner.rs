@@ -18,7 +18,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use crate::verdict::path_text;
 use crate::{
     Error, ErrorCode, Failure, Label, MediaFacts, Note, Reason, Result, SCHEMA_VERSION, Signal, SignalKind,
-    Threshold, Verdict, decision, reason, region,
+    Threshold, Verdict, decision, declared, reason, region,
 };
 
 /// Largest file that is read unless the options say otherwise, in bytes.
@@ -33,6 +33,8 @@ pub struct ScanOptions {
     pub flag_p: f64,
     /// The only kind of media to judge; files of other kinds are passed over without being decoded.
     pub only: Option<MediaKind>,
+    /// Whether what a file declares about itself, and the watermark of its pixels, are weighed.
+    pub declarations: bool,
     /// Limits on what decoding one file may take.
     pub limits: Limits,
     /// Largest file that is read, in bytes.
@@ -45,6 +47,7 @@ impl Default for ScanOptions {
             prior: 0.5,
             flag_p: FLAG_P,
             only: None,
+            declarations: true,
             limits: Limits::default(),
             max_file_bytes: MAX_FILE_BYTES,
         }
@@ -250,10 +253,14 @@ impl Scanner {
                 return skipped(verdict, found, only);
             }
         }
-        match candor_features::decode(bytes, &self.options.limits) {
+        let mut scan = match candor_features::decode(bytes, &self.options.limits) {
             Ok(media) => self.judge(verdict, media),
             Err(error) => Scan::failed(verdict, code_of(&error), error.to_string()),
+        };
+        if self.options.declarations && !scan.verdict.is_skipped() {
+            declared::add(&mut scan, bytes);
         }
+        scan
     }
 
     fn judge(&self, mut verdict: Verdict, media: Media) -> Scan {

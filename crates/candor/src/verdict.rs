@@ -45,7 +45,7 @@ pub struct Verdict {
     /// What a reader should know about the decoding and the models.
     pub warnings: Vec<Note>,
     /// Why nothing is concluded, when the label is `inconclusive`. Codes: `too-small`, `too-short`, `no-content`,
-    /// `language-not-covered`, `weak-evidence`, `no-model`, `not-asked-for`.
+    /// `language-not-covered`, `weak-evidence`, `no-model`, `not-asked-for`, `declared`.
     pub abstention: Option<Note>,
     /// Why the file could not be judged, when the label is `error`.
     pub error: Option<Failure>,
@@ -68,7 +68,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Label {
-    /// Confirmed: the file carries a valid declaration or a decoded watermark.
+    /// The file itself states it: a signed or machine-written declaration, or a decoded watermark.
     AiGenerated,
     /// The evidence of the detectors passes the flagging threshold.
     Suspected,
@@ -275,6 +275,10 @@ impl Note {
     pub const NO_MODEL: &str = "no-model";
     /// Abstention: only another kind of media was asked for.
     pub const NOT_ASKED_FOR: &str = "not-asked-for";
+    /// Abstention: the detectors found nothing, but the file says that generative AI had a part in it.
+    pub const DECLARED: &str = "declared";
+    /// Warning: the label rests on what the file declares alone, because its content could not be judged.
+    pub const NOT_JUDGED: &str = "not-judged";
     /// Warning: the calibration set is too small for the flagging threshold, so nothing is flagged.
     pub const THRESHOLD_UNREACHABLE: &str = "threshold-unreachable";
     /// Warning: the picture, curve or text that shows where the score comes from could not be drawn.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use candor::{FLAG_P, MediaKind, Registry};
 use candor_models::train::LeaveOut;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
@@ -30,7 +30,7 @@ Exit status:
 
 const SCAN_DETAILS: &str = "\
 Labels:
-  ai-generated   the file itself says so: a valid declaration or a decoded watermark
+  ai-generated   the file itself states it: a declaration or a decoded watermark
   suspected      the score passes the flagging threshold (--threshold)
   inconclusive   too little evidence either way, or the file is too small or too short
   no-sign        nothing was found, which does not prove that the file is genuine
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Scan(ScanArgs),
     /// Show what files declare about their origin
     Inspect(InspectArgs),
+    /// Write China's AIGC label into files
+    Label(LabelArgs),
     /// Measure the detectors on a labelled data set
     Eval(EvalArgs),
     /// Train a detector
@@ -109,6 +111,75 @@ pub(crate) struct InspectArgs {
     pub(crate) files: Vec<PathBuf>,
 
     /// How declarations are written
+    #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: InspectFormat,
+}
+
+const LABEL_DETAILS: &str = "\
+Writes the implicit label of GB 45438-2025 into JPEG, PNG, WebP, GIF, TIFF, MP3, WAV, FLAC, Ogg, MP4, M4A, MOV, PDF, DOCX, XLSX, \
+PPTX and Markdown. Pixels, samples, text and all other metadata stay as they are; a file is replaced in one step or not at \
+all, and never gets two labels.
+
+From verdicts (--from), a file gets the label that its verdict calls for:
+  1  ai-generated    the file itself states it
+  2  inconclusive, with the code \"declared\": the file says so without enough weight
+  3  suspected       only the detectors say so
+Others are left alone. A file that changed since it was scanned is refused.
+
+Exit status 3 means that at least one file could not be labelled.
+
+Examples:
+  candor label --label 1 --producer 'My Service' --produce-id 42 picture.png
+  candor scan -f jsonl uploads/ > verdicts.jsonl
+  candor label --from verdicts.jsonl --propagator 'My Platform' --dry-run
+  candor label --from verdicts.jsonl --propagator 'My Platform'";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = LABEL_DETAILS)]
+#[command(group(ArgGroup::new("what").required(true).args(["label", "from"])))]
+#[command(group(ArgGroup::new("who").required(true).multiple(true).args(["producer", "propagator"])))]
+pub(crate) struct LabelArgs {
+    /// Files
+    #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// What the label states: 1 generated, 2 possibly generated, 3 suspected
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3), value_name = "1|2|3")]
+    pub(crate) label: Option<u8>,
+
+    /// Label the files of these verdicts, the JSON Lines of a scan, by what was found; `-` is standard input
+    #[arg(long, value_name = "JSONL")]
+    pub(crate) from: Option<PathBuf>,
+
+    /// Name or code of the service that made the content
+    #[arg(long, value_name = "NAME")]
+    pub(crate) producer: Option<String>,
+
+    /// Its number of the content
+    #[arg(long, value_name = "ID", requires = "producer")]
+    pub(crate) produce_id: Option<String>,
+
+    /// Name or code of the service that spreads the content
+    #[arg(long, value_name = "NAME")]
+    pub(crate) propagator: Option<String>,
+
+    /// Its number of the content
+    #[arg(long, value_name = "ID", requires = "propagator")]
+    pub(crate) propagate_id: Option<String>,
+
+    /// Put the label in the place of an existing one
+    #[arg(long)]
+    pub(crate) replace: bool,
+
+    /// Write to this file and leave the original alone
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// How outcomes are written
     #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
     pub(crate) format: InspectFormat,
 }
@@ -172,6 +243,10 @@ pub(crate) struct EvalArgs {
     /// Use the models of this folder instead of the embedded ones
     #[arg(long, value_name = "DIR")]
     pub(crate) weights: Option<PathBuf>,
+
+    /// Use this model for its kind of media in place of the preferred one; `candor model list` shows all
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Vec<String>,
 
     /// Folder for report.html, metrics.json and scores.csv
     #[arg(short, long, default_value = "eval", value_name = "DIR")]
@@ -373,9 +448,17 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) only: Option<Kind>,
 
+    /// Judge by content alone: what files declare about themselves, and watermarks, are left aside
+    #[arg(long)]
+    pub(crate) no_declarations: bool,
+
     /// Use the models of this folder in place of the built-in ones
     #[arg(long, env = "CANDOR_WEIGHTS", hide_env_values = true, value_name = "DIR")]
     pub(crate) weights: Option<PathBuf>,
+
+    /// Use this model for its kind of media in place of the preferred one; `candor model list` shows all
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Vec<String>,
 
     /// Files to work on at the same time [default: number of processors]
     ///

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use candor::{Media, MediaKind, Registry, Scanner};
+use candor::{Media, MediaKind, Scanner};
 use candor_eval::compare::{Higher, match_scores, read_scores};
 use candor_eval::condition;
 use candor_eval::data::{Item, detect_layout};
@@ -16,11 +16,14 @@ use candor_eval::judge::{Judgement, Row, judge};
 use candor_eval::measure;
 use candor_eval::report::data::{Counts, DataSet, Exhibit, ModelRef, Preview, ReportData};
 use candor_eval::report::{html, terminal};
+use candor_features::audio::{Stft, WindowShape};
 use candor_features::image::launder::{encode_jpeg, resize_to_longest};
+use candor_features::{Pixels, Waveform};
 use sha2::{Digest, Sha256};
 
 use crate::args::EvalArgs;
 use crate::exit::Exit;
+use crate::model;
 use crate::order::in_order;
 use crate::progress::Progress;
 
@@ -38,11 +41,8 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<Exit> {
     // As in a scan: items are what is shared out between the cores.
     // SAFETY: this is the only thread so far.
     unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
-    let mut builder = Scanner::builder();
-    if let Some(folder) = &args.weights {
-        builder = builder.registry(Registry::from_dir(folder)?);
-    }
-    let scanner = builder.build()?;
+    let registry = model::registry(args.weights.as_deref(), &args.model)?;
+    let scanner = Scanner::builder().registry(registry).build()?;
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(Exit::Interrupted as i32);
@@ -237,6 +237,7 @@ fn report(
             if leak.matched.is_some() { "" } else { "; --matched makes the files alike first" }
         ));
     }
+    let by_name: BTreeMap<&str, &Item> = items.iter().map(|i| (i.name.as_str(), i)).collect();
     let fabricated = items.iter().filter(|i| i.label.is_fabricated()).count() as u64;
     let groups: std::collections::BTreeSet<&str> = items.iter().map(|i| i.group.as_str()).collect();
     let models = scanner.registry().models().iter().filter(|m| m.detector.kind() == kind);
@@ -254,7 +255,7 @@ fn report(
             groups: groups.len() as u64,
         },
         warnings,
-        slices: measure::slices(&clean),
+        slices: measure::slices(&clean, |name| by_name.get(name).map(|item| &item.columns)),
         leak,
         robustness: measure::robustness(&conditions),
         misses: exhibits(scanner, items, &clean, true),
@@ -273,6 +274,7 @@ fn command(args: &EvalArgs) -> String {
     words.extend(args.matched.then(|| "--matched".to_owned()));
     words.extend(args.scores.iter().map(|s| format!("--scores {}", s.display())));
     words.extend(args.weights.iter().map(|w| format!("--weights {}", w.display())));
+    words.extend(args.model.iter().map(|id| format!("--model {id}")));
     words.join(" ")
 }
 
@@ -376,6 +378,27 @@ fn preview(scanner: &Scanner, item: &Item) -> Preview {
             encode_jpeg(&small, 80, false).map_or(Preview::None, Preview::Image)
         }
         Ok(Media::Text(text)) => Preview::Text(text.text.chars().take(EXCERPT).collect()),
-        _ => Preview::None,
+        Ok(Media::Audio(wave)) => spectrogram(&wave)
+            .and_then(|picture| encode_jpeg(&picture, 80, false).ok())
+            .map_or(Preview::None, Preview::Spectrogram),
+        Err(_) => Preview::None,
     }
+}
+
+/// Spectrogram of the beginning of a recording: 0 to 8 kHz upwards, 80 dB from black to white.
+fn spectrogram(wave: &Waveform) -> Option<Pixels> {
+    const SECONDS: usize = 8;
+    const RANGE_DB: f32 = 80.0;
+    let samples = wave.samples.get(..SECONDS * Waveform::RATE as usize).unwrap_or(&wave.samples);
+    let hop = samples.len().div_ceil(THUMBNAIL).max(1);
+    let power = Stft::new(256, 256, hop, WindowShape::Hann)?.power(samples);
+    let (width, bins) = power.dim();
+    let db = power.mapv(|p| 10.0 * p.max(1e-12).log10());
+    let top = db.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let grey = |bin: usize, frame: usize| -> u8 {
+        let level = db.get((frame, bin)).map_or(0.0, |v| (v - top + RANGE_DB) / RANGE_DB);
+        (255.0 * level.clamp(0.0, 1.0)) as u8
+    };
+    let rgb = (0..bins).rev().flat_map(|bin| (0..width).flat_map(move |frame| [(bin, frame); 3]));
+    Pixels::from_rgb(width, bins, rgb.map(|(bin, frame)| grey(bin, frame)).collect())
 }

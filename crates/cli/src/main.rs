@@ -5,6 +5,7 @@ mod escape;
 mod eval;
 mod exit;
 mod inspect;
+mod label;
 mod model;
 mod order;
 mod output;
@@ -36,6 +37,7 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
         Command::Scan(args) => scan::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Label(args) => label::run(args),
         Command::Train(args) => train::run(args),
         Command::Model(args) => model::run(args),
         Command::Schema => {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use candor_models::{FLAG_P, ModelFile, ModelFiles, import, net::convert_safetensors};
+use candor_models::{FLAG_P, ModelFile, ModelFiles, Registry, import, net::convert_safetensors};
 use serde_json::json;
 
 use crate::args::{Dtype, InspectFormat, ModelArgs, ModelCommand, Network};
@@ -38,6 +38,11 @@ pub(crate) fn run(args: &ModelArgs) -> anyhow::Result<Exit> {
     }
 }
 
+/// The detectors to run with: of each kind of media the preferred one, or the one whose id was given.
+pub(crate) fn registry(weights: Option<&Path>, wanted: &[String]) -> anyhow::Result<Registry> {
+    Ok(Registry::choose(&found(weights)?, wanted)?)
+}
+
 fn found(weights: Option<&Path>) -> anyhow::Result<Vec<ModelFiles>> {
     Ok(match weights {
         Some(folder) => ModelFiles::in_dir(folder)?,
@@ -46,15 +51,12 @@ fn found(weights: Option<&Path>) -> anyhow::Result<Vec<ModelFiles>> {
 }
 
 fn one(id: &str, weights: Option<&Path>) -> anyhow::Result<(ModelFiles, ModelFile)> {
-    let mut known = Vec::new();
-    for files in found(weights)? {
-        let file = files.file()?;
-        if file.id == id {
-            return Ok((files, file));
-        }
-        known.push(file.id);
+    let all = found(weights)?;
+    let known: Vec<String> = all.iter().map(|files| files.id.clone()).collect();
+    match all.into_iter().find(|files| files.id == id) {
+        Some(files) => files.file().map(|file| (files, file)).map_err(Into::into),
+        None => bail!("there is no model \"{id}\"; there are {}", known.join(", ")),
     }
-    bail!("there is no model \"{id}\"; there are {}", known.join(", "))
 }
 
 fn list(models: &[ModelFiles], format: InspectFormat) -> anyhow::Result<Exit> {

@@ -9,12 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use candor::{
-    Artifact, DECODER_THREAD, ErrorCode, Label, MediaKind, Note, Registry, ScanOptions, Scanner, Verdict,
-};
+use candor::{Artifact, DECODER_THREAD, ErrorCode, Label, MediaKind, Note, ScanOptions, Scanner, Verdict};
 
 use crate::args::{FailOn, Format, ScanArgs};
 use crate::exit::Exit;
+use crate::model;
 use crate::order::in_order;
 use crate::output::{self, Record, Sink};
 use crate::progress::Progress;
@@ -87,13 +86,11 @@ fn scanner(args: &ScanArgs) -> anyhow::Result<Scanner> {
         prior: args.prior,
         flag_p: args.threshold,
         only: args.only.map(MediaKind::from),
+        declarations: !args.no_declarations,
         ..ScanOptions::default()
     };
-    let mut builder = Scanner::builder().options(options);
-    if let Some(folder) = &args.weights {
-        builder = builder.registry(Registry::from_dir(folder)?);
-    }
-    Ok(builder.build()?)
+    let registry = model::registry(args.weights.as_deref(), &args.model)?;
+    Ok(Scanner::builder().options(options).registry(registry).build()?)
 }
 
 /// Judges one input. Runs on a worker, so the decoded media are gone before the result waits for its turn.

@@ -143,9 +143,84 @@ pub fn condition(name: &str, rows: &[&Row], kind: MediaKind) -> Condition {
     }
 }
 
-/// Each generator against all genuine items, and the share flagged of each genuine source; `rows` are those of one
-/// condition.
-pub fn slices(rows: &[&Row]) -> Vec<Slice> {
+/// Most values of a column that is sliced by; a column with more is a name, not a kind.
+const MOST_VALUES: usize = 20;
+/// Most columns that are sliced by.
+const MOST_COLUMNS: usize = 8;
+
+/// How large an item is, by the facts of its file.
+fn size(row: &Row) -> Option<&'static str> {
+    let fact = |name: &str| {
+        let at = fact_names(row.kind?).iter().position(|n| *n == name)?;
+        row.facts.get(at).map(|v| v.exp_m1().round())
+    };
+    let (value, steps): (f64, [(f64, &str); 3]) = match row.kind? {
+        MediaKind::Image => (
+            fact("width")?.max(fact("height")?),
+            [(512.0, "<= 512 px"), (1024.0, "<= 1024 px"), (2048.0, "<= 2048 px")],
+        ),
+        MediaKind::Audio => (fact("length")?, [(2.0, "<= 2 s"), (5.0, "<= 5 s"), (20.0, "<= 20 s")]),
+        MediaKind::Text => {
+            (fact("words")?, [(60.0, "<= 60 words"), (150.0, "<= 150 words"), (300.0, "<= 300 words")])
+        }
+    };
+    Some(steps.iter().find(|(most, _)| value <= *most).map_or("larger", |(_, name)| *name))
+}
+
+/// Marks the first of rows that are sorted by how bad they are, where there is a worse and a better one.
+fn mark_worst(rows: &mut [SliceRow]) {
+    let differ = rows.first().zip(rows.last()).is_some_and(|(a, b)| a.estimate.value != b.estimate.value);
+    if let Some(first) = rows.first_mut() {
+        first.worst = differ;
+    }
+}
+
+/// AUROC within each value of a column or of the size, where it has items of both classes, and the share of genuine items
+/// flagged.
+fn within<'a>(by: &str, rows: &[&'a Row], value: impl Fn(&'a Row) -> Option<&'a str>) -> Vec<Slice> {
+    let mut parts: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        parts.entry(value(row).unwrap_or("(none)")).or_default().push(row);
+    }
+    if !(2..=MOST_VALUES).contains(&parts.len()) {
+        return Vec::new();
+    }
+    let (mut ranked, mut flagged) = (Vec::new(), Vec::new());
+    for (name, part) in parts {
+        let scores: Vec<Scored> = part.iter().filter_map(|r| scored(r, r.score)).collect();
+        let n = counts(&scores);
+        if n.genuine > 0 && n.fabricated > 0 {
+            let estimate = booted(&scores, metrics::auroc);
+            ranked.push(SliceRow { name: name.into(), counts: n, estimate, worst: false });
+        }
+        let genuine = part.iter().filter(|r| !r.fabricated);
+        let (hits, n) =
+            genuine.fold((0, 0), |(k, n), r| (k + usize::from(r.verdict == Label::Suspected), n + 1));
+        if n > 0 {
+            let counts = Counts { genuine: n as u64, fabricated: 0 };
+            let estimate = estimate(metrics::wilson(hits, n));
+            flagged.push(SliceRow { name: name.into(), counts, estimate, worst: false });
+        }
+    }
+    ranked.sort_by(|a, b| a.estimate.value.total_cmp(&b.estimate.value));
+    flagged.sort_by(|a, b| b.estimate.value.total_cmp(&a.estimate.value));
+    [(Class::Both, "AUROC", ranked), (Class::Genuine, "share flagged", flagged)]
+        .into_iter()
+        .filter(|(.., rows)| rows.len() > 1)
+        .map(|(class, metric, mut rows)| {
+            mark_worst(&mut rows);
+            Slice { by: by.into(), class, metric: metric.into(), overall: f64::NAN, rows }
+        })
+        .collect()
+}
+
+/// Each generator against all genuine items, and the share flagged of each genuine source; then both by size and by the
+/// columns of the manifest, such as language or domain. `rows` are those of one condition, `columns` gives an item's
+/// columns by its name.
+pub fn slices<'a>(
+    rows: &[&'a Row],
+    columns: impl Fn(&str) -> Option<&'a BTreeMap<String, String>>,
+) -> Vec<Slice> {
     let scores: Vec<(Scored, &Row)> = rows.iter().filter_map(|r| Some((scored(r, r.score)?, *r))).collect();
     let genuine: Vec<Scored> = scores.iter().filter(|s| !s.0.fabricated).map(|s| s.0.clone()).collect();
     let mut makers: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
@@ -178,11 +253,8 @@ pub fn slices(rows: &[&Row]) -> Vec<Slice> {
         })
         .collect();
     sources.sort_by(|a, b| b.estimate.value.total_cmp(&a.estimate.value));
-    for rows in [&mut generators, &mut sources] {
-        if let Some(first) = rows.first_mut() {
-            first.worst = true;
-        }
-    }
+    mark_worst(&mut generators);
+    mark_worst(&mut sources);
     let all: Vec<Scored> = scores.into_iter().map(|s| s.0).collect();
     let refs: Vec<&Scored> = all.iter().collect();
     let slice = |by: &str, class, metric: &str, overall, rows| Slice {
@@ -192,10 +264,18 @@ pub fn slices(rows: &[&Row]) -> Vec<Slice> {
         overall,
         rows,
     };
-    vec![
+    let mut slices = vec![
         slice("generator", Class::Fabricated, "AUROC", metrics::auroc(&refs).unwrap_or(f64::NAN), generators),
         slice("source", Class::Genuine, "share flagged", f64::NAN, sources),
-    ]
+    ];
+    slices.extend(within("size", rows, |r| -> Option<&str> { size(r) }));
+    let names: BTreeSet<&String> =
+        rows.iter().filter_map(|r| columns(&r.name)).flat_map(BTreeMap::keys).collect();
+    let sliced = names
+        .into_iter()
+        .map(|name| within(name, rows, |r| columns(&r.name).and_then(|c| c.get(name)).map(String::as_str)));
+    slices.extend(sliced.filter(|s| !s.is_empty()).take(MOST_COLUMNS).flatten());
+    slices
 }
 
 const FOLDS: u8 = 5;

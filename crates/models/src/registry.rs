@@ -49,6 +49,8 @@ impl Model {
 /// The two files of a model.
 #[derive(Debug, Clone)]
 pub struct ModelFiles {
+    /// `<media>/<name>`, by their place.
+    pub id: String,
     /// Where they come from, for messages: the id of an embedded model, the path of a description.
     pub name: String,
     /// The description, TOML.
@@ -60,8 +62,9 @@ pub struct ModelFiles {
 impl ModelFiles {
     /// The models that were compiled into this program, the preferred one of each kind of media first.
     pub fn embedded() -> Vec<Self> {
-        let own = |&(name, description, weights): &(&str, &'static str, &'static [u8])| Self {
-            name: name.to_owned(),
+        let own = |&(id, description, weights): &(&str, &'static str, &'static [u8])| Self {
+            id: id.to_owned(),
+            name: id.to_owned(),
             description: Cow::Borrowed(description),
             weights: Cow::Borrowed(weights),
         };
@@ -93,7 +96,9 @@ impl ModelFiles {
                 let weights = path.with_extension("safetensors");
                 let bytes = std::fs::read(&weights).map_err(|e| Error::io(&weights, e))?;
                 let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                 found.push(Self {
+                    id: format!("{media}/{stem}"),
                     name: path.to_string_lossy().into_owned(),
                     description: Cow::Owned(text),
                     weights: Cow::Owned(bytes),
@@ -157,8 +162,7 @@ impl Registry {
     /// # Errors
     /// When an embedded file is damaged, which the tests rule out.
     pub fn embedded() -> Result<Self> {
-        let models = ModelFiles::embedded().iter().map(ModelFiles::build).collect::<Result<_>>()?;
-        Ok(Self::from_models(models))
+        Self::choose(&ModelFiles::embedded(), &[])
     }
 
     /// The models of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`. Of several
@@ -167,7 +171,30 @@ impl Registry {
     /// # Errors
     /// Names the file that is missing, damaged or does not fit its description.
     pub fn from_dir(dir: &Path) -> Result<Self> {
-        let models = ModelFiles::in_dir(dir)?.iter().map(ModelFiles::build).collect::<Result<_>>()?;
+        Self::choose(&ModelFiles::in_dir(dir)?, &[])
+    }
+
+    /// One model for each kind of media: the one whose id is wanted, else the first. Only these are built.
+    ///
+    /// # Errors
+    /// When there is no model of a wanted id, or one does not fit its description.
+    pub fn choose(files: &[ModelFiles], wanted: &[String]) -> Result<Self> {
+        if let Some(unknown) = wanted.iter().find(|id| files.iter().all(|f| f.id != **id)) {
+            let known: Vec<&str> = files.iter().map(|f| f.id.as_str()).collect();
+            return Err(Error::model(
+                unknown,
+                format!("there is no such model; there are {}", known.join(", ")),
+            ));
+        }
+        let media = |files: &ModelFiles| files.id.split('/').next().map(str::to_owned);
+        let mut chosen: Vec<&ModelFiles> = Vec::new();
+        let (asked, others): (Vec<_>, Vec<_>) = files.iter().partition(|f| wanted.contains(&f.id));
+        for candidate in asked.into_iter().chain(others) {
+            if chosen.iter().all(|c| media(c) != media(candidate)) {
+                chosen.push(candidate);
+            }
+        }
+        let models = chosen.into_iter().map(ModelFiles::build).collect::<Result<_>>()?;
         Ok(Self::from_models(models))
     }
 

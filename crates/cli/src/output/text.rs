@@ -55,6 +55,10 @@ impl<W: Write> Sink for Text<W> {
 
 /// Probability of machine-made; the ends are cut off, because no detector is certain.
 fn confidence(verdict: &Verdict) -> String {
+    if verdict.label == Label::AiGenerated {
+        // The label comes from the file's own statement, which has no probability.
+        return "declared".to_owned();
+    }
     match verdict.confidence {
         Some(c) => format!("AI {:>4.1} %", (100.0 * c).clamp(0.1, 99.9)),
         None => "-".to_owned(),

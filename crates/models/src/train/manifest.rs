@@ -32,8 +32,8 @@ pub struct Item {
     pub fabricated: bool,
     /// Source or generator, the unit of sampling and of the bootstrap.
     pub group: String,
-    /// What it was published with: material of one collection shares speakers, cameras and processing whatever its
-    /// class. The group where the manifest has no `repo`.
+    /// What it was published with, and what it is about: material of one collection shares speakers, cameras, processing
+    /// and topics whatever its class. The group where the manifest has neither `repo` nor `domain`.
     pub collection: String,
     /// Generator, system or model that made it; empty for genuine items.
     pub generator: String,
@@ -82,7 +82,7 @@ struct Row {
 /// Reads manifests: CSV with a header, or JSON Lines (`.jsonl`, `.jsonl.zst`).
 ///
 /// Columns: `path` (relative to the manifest) or `text`; `label` (`real`, `bonafide`, `human` | `ai`, `fake`, `spoof`);
-/// `group`; `repo` (what it was published with); `generator` or `system`; `language` or `lang`; `split` (`train` | `dev`; other splits are left out). A text
+/// `group`; `repo` (what it was published with) and `domain` (what it is about); `generator` or `system`; `language` or `lang`; `split` (`train` | `dev`; other splits are left out). A text
 /// without `group` is grouped by generator, or by domain when a human wrote it. Texts with an `attack` are left out.
 ///
 /// # Errors
@@ -108,12 +108,16 @@ pub fn read(paths: &[PathBuf], exclude: &[String]) -> Result<Vec<Item>> {
             let generator = if fabricated { row.generator.unwrap_or_default() } else { String::new() };
             let mut group = row.group;
             if group.is_empty() {
-                group = if fabricated { generator.clone() } else { row.domain.unwrap_or_default() };
+                group = if fabricated { generator.clone() } else { row.domain.clone().unwrap_or_default() };
             }
             if exclude.contains(&group) {
                 continue;
             }
-            let collection = if row.repo.is_empty() { group.clone() } else { row.repo };
+            let domain = row.domain.as_deref().unwrap_or_default();
+            let collection = match (row.repo.as_str(), domain) {
+                ("", "") => group.clone(),
+                (repo, domain) => format!("{repo}/{domain}"),
+            };
             let (source, name) = match row.text {
                 Some(text) => (Source::Inline(text), row.id),
                 None if row.path.is_empty() => return Err(wrong("neither path nor text".into())),
