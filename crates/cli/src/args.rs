@@ -396,6 +396,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "UNIT[=N]", value_parser = folds, conflicts_with = "calibrate_only")]
     pub(crate) folds: Option<(LeaveOut, usize)>,
 
+    /// Begin with these weights of the same network in place of random ones, to fine-tune them
+    #[arg(long, value_name = "SAFETENSORS", conflicts_with_all = ["calibrate_only", "folds"])]
+    pub(crate) init: Option<PathBuf>,
+
     /// Threads [default: number of processors]
     #[arg(short, long, value_parser = jobs, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,

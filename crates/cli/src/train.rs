@@ -41,6 +41,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<Exit> {
         config: &args.config,
         data: &args.data,
         run_dir: &run_dir,
+        init: args.init.as_deref(),
         stop: &STOP,
         progress: &|event| display.show(&event),
     });

@@ -147,6 +147,8 @@ pub fn condition(name: &str, rows: &[&Row], kind: MediaKind) -> Condition {
 const MOST_VALUES: usize = 20;
 /// Most columns that are sliced by.
 const MOST_COLUMNS: usize = 8;
+/// Columns that speak of how the data were kept, not of what the items are.
+const BOOKKEEPING: [&str; 6] = ["commit", "license", "licence", "repo_path", "sha256", "url"];
 
 /// How large an item is, by the facts of its file.
 fn size(row: &Row) -> Option<&'static str> {
@@ -269,8 +271,12 @@ pub fn slices<'a>(
         slice("source", Class::Genuine, "share flagged", f64::NAN, sources),
     ];
     slices.extend(within("size", rows, |r| -> Option<&str> { size(r) }));
-    let names: BTreeSet<&String> =
-        rows.iter().filter_map(|r| columns(&r.name)).flat_map(BTreeMap::keys).collect();
+    let names: BTreeSet<&String> = rows
+        .iter()
+        .filter_map(|r| columns(&r.name))
+        .flat_map(BTreeMap::keys)
+        .filter(|name| !BOOKKEEPING.contains(&name.as_str()))
+        .collect();
     let sliced = names
         .into_iter()
         .map(|name| within(name, rows, |r| columns(&r.name).and_then(|c| c.get(name)).map(String::as_str)));

@@ -138,7 +138,12 @@ pub struct Registry {
 }
 
 /// Name, description and weights of every model that is compiled in, the preferred one of each kind first.
-const EMBEDDED: [(&str, &str, &[u8]); 3] = [
+const EMBEDDED: [(&str, &str, &[u8]); 4] = [
+    (
+        "image/best",
+        include_str!("../../../weights/image/best.toml"),
+        include_bytes!("../../../weights/image/best.safetensors"),
+    ),
     (
         "image/residual",
         include_str!("../../../weights/image/residual.toml"),

@@ -94,6 +94,10 @@ impl Training {
     }
 
     fn job(&self, job: Job, stop_after: Option<u64>) -> candor_models::Result<PathBuf> {
+        self.run(job, stop_after, None)
+    }
+
+    fn run(&self, job: Job, stop_after: Option<u64>, init: Option<&Path>) -> candor_models::Result<PathBuf> {
         let stop = AtomicBool::new(false);
         let seen = |event: Event| {
             if let (Event::Dev { step, .. }, Some(last)) = (&event, stop_after)
@@ -108,6 +112,7 @@ impl Training {
             config: &dir.join("tiny.train.toml"),
             data: std::slice::from_ref(&self.data),
             run_dir: &dir.join("run"),
+            init,
             stop: &stop,
             progress: &seen,
         })
@@ -221,6 +226,7 @@ whole_maps = [1, 2]
 copies = 1
 ridge = 0.03
 steps = 60
+residual_share = 0.25
 [pretrained.laundering]
 "#;
     let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/image");
@@ -243,6 +249,23 @@ steps = 60
     assert_eq!(["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix)), written);
     run.job(Job::Folds(LeaveOut::Group, 2), None).unwrap();
     assert!(String::from_utf8(run.file("folds.md")).unwrap().contains("linear layer alone"));
+}
+
+#[test]
+fn a_training_can_begin_with_given_weights() {
+    let first = Training::new();
+    first.train(None).unwrap();
+    let weights = first.dir.path().join("tiny.safetensors");
+    let second = Training::new();
+    second.run(Job::Train, None, Some(&weights)).unwrap();
+    assert_ne!(first.file("safetensors"), second.file("safetensors"));
+    // The same start gives the same end, and another start does not continue the run.
+    let third = Training::new();
+    third.run(Job::Train, None, Some(&weights)).unwrap();
+    assert_eq!(second.file("safetensors"), third.file("safetensors"));
+    assert!(third.train(None).unwrap_err().to_string().contains("another configuration"));
+    let error = third.run(Job::Train, None, Some(&first.data)).unwrap_err().to_string();
+    assert!(error.contains("manifest.csv"), "{error}");
 }
 
 #[test]

@@ -108,6 +108,10 @@ pub struct PretrainedTask {
     pub ridge: f64,
     /// Steps of the solver.
     pub steps: u32,
+    /// Share of the residual network's logit in the sum, from 0 to 1, both logits in units of their standard deviation on the
+    /// development items. It is set and not fitted: those items come from generators that training knows, on which a network
+    /// that remembers does better than it will elsewhere.
+    pub residual_share: f64,
     /// The laundering of both classes.
     pub laundering: ImageLaundering,
 }
@@ -189,6 +193,9 @@ impl TrainConfig {
             }
             if task.copies == 0 || task.tile_maps.iter().chain(&task.whole_maps).any(|&m| m >= maps) {
                 return Err(format!("pretrained: copies must be positive, maps below {maps}"));
+            }
+            if !(0.0..=1.0).contains(&task.residual_share) {
+                return Err("pretrained.residual_share is 0 to 1".into());
             }
         }
         let media = self.id.split_once('/').map(|(media, name)| (media, !name.is_empty()));

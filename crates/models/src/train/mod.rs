@@ -138,6 +138,8 @@ pub struct Run<'a> {
     pub data: &'a [PathBuf],
     /// Folder of the checkpoint. One that is there is continued.
     pub run_dir: &'a Path,
+    /// Weights that the training begins with in place of random ones, of the same network; for fine-tuning.
+    pub init: Option<&'a Path>,
     /// Set from outside to end the training after a checkpoint.
     pub stop: &'a AtomicBool,
     /// Told what happens.
@@ -166,6 +168,12 @@ pub fn train(run: &Run<'_>) -> Result<PathBuf> {
     let items = manifest::read(run.data, &config.sampling.exclude_groups)?;
     for (split, [genuine, fabricated]) in manifest::summary(&items) {
         run.note(format!("{split}: {genuine} genuine and {fabricated} machine-made items"));
+    }
+    if run.init.is_some() && (config.pretrained.is_some() || run.job == Job::Calibrate) {
+        return Err(Error::config(
+            run.config,
+            "weights to begin with are for networks that are trained step by step",
+        ));
     }
     let digest = manifest::digest(&items)?;
     run.note(format!("data digest {digest}"));
@@ -201,7 +209,6 @@ fn cross_validate(
     by: LeaveOut,
     folds: usize,
 ) -> Result<PathBuf> {
-    let count = items.len();
     let fold_of = folds::assign(&items, by, folds);
     let mut parts: Vec<Vec<Measured>> = Vec::new();
     if config.pretrained.is_some() {
@@ -228,7 +235,7 @@ fn cross_validate(
             }?);
         }
     }
-    let (rows, page) = report::folds(config, digest, count, by, &parts)
+    let (rows, page) = report::folds(config, digest, by, &parts)
         .ok_or_else(|| Error::model(&config.id, "too few items of a class in a fold"))?;
     for row in &rows {
         run.note(format!("{}: {} = {}", row.slice, row.metric, row.estimate));
@@ -299,9 +306,17 @@ fn learn<T: Task>(
         return Err(Error::config(run.config, "no [schedule] and [optimizer]"));
     };
     let mut params = task.params().clone();
+    let mut begun = String::new();
+    if let Some(path) = run.init {
+        let weights = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        params.load_safetensors(&weights).map_err(|e| Error::config(path, e.to_string()))?;
+        begun = hex(&Sha256::digest(&weights));
+        run.note(format!("begun with the weights {begun}"));
+    }
     let mut optimizer = AdamW::new(settings.clone());
     let resolved = toml::to_string(config).map_err(|e| Error::config(run.config, e.to_string()))?;
-    let identity = hex(&Sha256::new().chain_update(&resolved).chain_update(data_digest).finalize());
+    let identity =
+        hex(&Sha256::new().chain_update(&resolved).chain_update(data_digest).chain_update(&begun).finalize());
     let checkpoint = run.run_dir.join("checkpoint.safetensors");
     let log_path = run.run_dir.join("log.csv");
     let mut log = String::from("step,loss,gradient_norm,dev_auroc,dev_eer\n");

@@ -91,7 +91,7 @@ impl Head {
         Ok(Self { task, group_power, seed, items, selection, net, residual, backbone, known })
     }
 
-    /// Fits the layer on the training items and its weight beside the residual network on the development items.
+    /// Fits the layer on the training items and adds it to the residual network.
     pub(crate) fn fit(&self, run: &Run<'_>, data_digest: &str) -> Result<(Vec<u8>, String)> {
         let train: Vec<&Item> = self.items.iter().filter(|i| !i.dev).collect();
         let x = self.features(run, data_digest, &train)?;
@@ -268,8 +268,8 @@ impl Head {
         Ok(params)
     }
 
-    /// How much each logit counts: a logistic regression with two weights on the development items in the condition that most
-    /// pictures are met in.
+    /// How much each logit counts: its share over its standard deviation on the development items, in the condition that most
+    /// pictures are met in. Their labels are not looked at.
     fn mix(&self, weights: &[u8]) -> Result<([f64; 2], String)> {
         let mut params = Params::new(0);
         let detector = PretrainedDetector::new(&mut params, &self.residual, self.selection.clone())?;
@@ -285,22 +285,14 @@ impl Head {
                 Ok(found.abstain.is_none().then_some([linear, found.logit]))
             })
             .collect::<Result<Vec<_>>>()?;
-        let rows: Vec<([f64; 2], bool)> =
-            dev.iter().zip(found).flat_map(|(item, r)| r.into_iter().map(|r| (r, item.fabricated))).collect();
+        let rows: Vec<[f64; 2]> = found.into_iter().flatten().collect();
         let n = rows.len().max(1) as f64;
-        let sd = [0, 1].map(|j| {
-            let mean = rows.iter().map(|r| r.0[j]).sum::<f64>() / n;
-            (rows.iter().map(|r| (r.0[j] - mean).powi(2)).sum::<f64>() / n).sqrt().max(1e-6)
+        let share = [1.0 - self.task.residual_share, self.task.residual_share];
+        let mix = [0, 1].map(|j| {
+            let mean = rows.iter().map(|r| r[j]).sum::<f64>() / n;
+            let sd = (rows.iter().map(|r| (r[j] - mean).powi(2)).sum::<f64>() / n).sqrt();
+            share[j] / sd.max(1e-6)
         });
-        let x: Vec<f32> = rows.iter().flat_map(|r| [0, 1].map(|j| (r.0[j] / sd[j]) as f32)).collect();
-        let fabricated = rows.iter().filter(|r| r.1).count() as f64;
-        let share = |f: bool| if f { 0.5 / fabricated } else { 0.5 / (n - fabricated) };
-        let targets: Vec<f64> = rows.iter().map(|r| f64::from(u8::from(r.1))).collect();
-        let weights: Vec<f64> = rows.iter().map(|r| share(r.1)).collect();
-        let fitted = logistic::fit(&x, 2, &targets, &weights, 1e-3, 2000)
-            .ok_or_else(|| Error::model("image", "no development items"))?;
-        // A logit that speaks against the other one beyond what it knows is left out, not turned round.
-        let mix = [0, 1].map(|j| fitted.weights[j].max(0.0) / sd[j]);
         let log = format!("logit,weight\nfeatures,{:.5}\nresiduals,{:.5}\n", mix[0], mix[1]);
         Ok((mix, log))
     }

@@ -193,7 +193,6 @@ fn group_rows(m: &Measured, by_item: &[(f64, f64)], seed: u64) -> Vec<Row> {
 pub(crate) fn folds(
     config: &TrainConfig,
     digest: &str,
-    items: usize,
     by: LeaveOut,
     parts: &[Vec<Measured>],
 ) -> Option<(Vec<Row>, String)> {
@@ -210,6 +209,7 @@ pub(crate) fn folds(
         }
     }
     let (figures, _) = figures(&pooled, &[], config.seed)?;
+    let items = pooled.first().map_or(0, |m| m.scores.len() + m.abstained);
     let mut overall = Vec::new();
     for (i, all) in pooled.iter().enumerate() {
         overall.extend(figures.overall.iter().filter(|r| r.slice == all.condition).cloned());
