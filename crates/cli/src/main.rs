@@ -6,6 +6,7 @@ mod eval;
 mod exit;
 mod inspect;
 mod label;
+mod leaderboard;
 mod model;
 mod order;
 mod output;
@@ -36,6 +37,7 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Scan(args) => scan::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Leaderboard(args) => leaderboard::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Label(args) => label::run(args),
         Command::Train(args) => train::run(args),

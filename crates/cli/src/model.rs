@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use candor_models::{FLAG_P, ModelFile, ModelFiles, Registry, import, net::convert_safetensors};
+use candor_models::net::{AasistSize, PublishedImageNet, convert_safetensors};
+use candor_models::{FLAG_P, ModelFile, ModelFiles, Registry, import};
 use serde_json::json;
 
 use crate::args::{Dtype, InspectFormat, ModelArgs, ModelCommand, Network};
@@ -26,16 +27,92 @@ pub(crate) fn run(args: &ModelArgs) -> anyhow::Result<Exit> {
             let (files, file) = one(id, weights.as_deref())?;
             export(&files, file, output, *dtype)
         }
-        ModelCommand::Import { network, file, output } => {
-            let checkpoint = import::read_checkpoint(file)?;
-            let bytes = match network {
-                Network::EfficientNetLite0 => import::efficientnet_lite0(&checkpoint)?,
-            };
-            write(output, &bytes)?;
-            writeln!(io::stdout(), "{}", output.display())?;
-            Ok(Exit::Done)
+        ModelCommand::Import { network, file, output, licence } => {
+            import_checkpoint(*network, file, output, licence.as_deref())
         }
     }
+}
+
+/// Writes the weights of a checkpoint and, for a detector, the configuration that measures it and a card.
+fn import_checkpoint(
+    network: Network,
+    file: &Path,
+    output: &Path,
+    licence: Option<&str>,
+) -> anyhow::Result<Exit> {
+    let checkpoint = import::read_checkpoint(file)?;
+    let picture = |which| import::image_net(which, &checkpoint);
+    let (media, title, task, bytes) = match network {
+        Network::EfficientNetLite0 => ("", "", String::new(), import::efficientnet_lite0(&checkpoint)?),
+        Network::Aasist => (
+            "audio",
+            "AASIST",
+            "[imported]\nnetwork = \"aasist\"\n".into(),
+            import::aasist(AasistSize::Aasist, &checkpoint)?,
+        ),
+        Network::AasistL => (
+            "audio",
+            "AASIST-L",
+            "[imported]\nnetwork = \"aasist-l\"\n".into(),
+            import::aasist(AasistSize::AasistL, &checkpoint)?,
+        ),
+        Network::FerretnetS => {
+            ("image", "FerretNet-S", image_task("ferretnet-s"), picture(PublishedImageNet::FerretnetS)?)
+        }
+        Network::FerretnetB => {
+            ("image", "FerretNet-B", image_task("ferretnet-b"), picture(PublishedImageNet::FerretnetB)?)
+        }
+        Network::Npr => ("image", "NPR", image_task("npr"), picture(PublishedImageNet::Npr)?),
+    };
+    if media.is_empty() {
+        write(output, &bytes)?;
+        writeln!(io::stdout(), "{}", output.display())?;
+        return Ok(Exit::Done);
+    }
+    let Some(licence) = licence else {
+        bail!("say under which licence the weights of {title} come: --licence MIT, for instance");
+    };
+    let name = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let source = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let source = format!(
+        "{}, SHA-256 {}",
+        file.file_name().unwrap_or_default().display(),
+        candor_models::sha256(&source)
+    );
+    let config = output.with_file_name(format!("{name}.train.toml"));
+    let summary = format!("{title} with its authors' weights, converted from {source}.");
+    let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let text = format!(
+        "id = {}\nsummary = {}\nlicence = {}\nseed = 1\n\n[sampling]\ngroup_power = 0.5\nlabel_smoothing = 0.0\n\n{task}",
+        quote(&format!("{media}/{name}")),
+        quote(&summary),
+        quote(licence)
+    );
+    let card = format!(
+        "# {media}/{name}\n\n{summary} Licence of the weights: {licence}. Not measured and not calibrated yet, so that it can't be \
+         used; this does both:\n\n    candor train --calibrate-only --config {} --data MANIFEST\n",
+        config.display()
+    );
+    write(output, &bytes)?;
+    write(&config, text.as_bytes())?;
+    write(&output.with_file_name(format!("{name}.md")), card.as_bytes())?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", output.display())?;
+    writeln!(
+        out,
+        "calibrate it with: candor train --calibrate-only --config {} --data MANIFEST",
+        config.display()
+    )?;
+    Ok(Exit::Done)
+}
+
+/// A published network for images can be trained, too: the sections that this needs.
+fn image_task(name: &str) -> String {
+    format!(
+        "[schedule]\nsteps = 1500\nbatch = 16\nevaluate_every = 250\ncheckpoint_every = 250\n\n[optimizer]\nlearning_rate = 1e-3\n\
+         warmup = 100\nweight_decay = 0.01\nclip = 2.0\nema = 0.995\n\n[image]\npublished = \"{name}\"\ncrop = 160\nregion = 512\n\n\
+         [image.laundering]\n"
+    )
 }
 
 /// The detectors to run with: of each kind of media the preferred one, or the one whose id was given.

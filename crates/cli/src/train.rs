@@ -42,6 +42,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<Exit> {
         data: &args.data,
         run_dir: &run_dir,
         init: args.init.as_deref(),
+        teacher: args.teacher.as_deref(),
         stop: &STOP,
         progress: &|event| display.show(&event),
     });

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use candor_eval::report::data::{Class, Estimate, Preview};
-use candor_eval::report::{ReportData, html, terminal};
+use candor_eval::report::{ReportData, html, markdown, terminal};
 use html5ever::tendril::TendrilSink;
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use proptest::prelude::*;
@@ -282,6 +282,15 @@ fn data_survives_json() {
     assert!(back.slices[0].overall.is_nan());
     assert_eq!(html(&back), html(&data));
     assert!(serde_json::from_str::<ReportData>(&json.replacen("\"title\"", "\"titel\"", 1)).is_err());
+}
+
+#[test]
+fn the_figures_become_markdown() {
+    let mut data = fixture::report();
+    data.slices[1].rows[0].name = "a|b <script>\nc".into();
+    let page = markdown(&data);
+    assert!(!page.contains("<script>") && !page.contains("a|b"), "{page}");
+    insta::assert_snapshot!(page);
 }
 
 #[test]

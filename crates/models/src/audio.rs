@@ -8,7 +8,7 @@ use candor_features::{
 
 use crate::{
     Abstention, AbstentionCode, Detection, Detector, Error, Fact, Result, ScoreMap,
-    net::{LfccNet, LfccNetConfig, Mode, Params},
+    net::{Aasist, AasistSize, LfccNet, LfccNetConfig, Mode, Params},
 };
 
 /// Length of a window in samples: 4 seconds.
@@ -74,26 +74,70 @@ impl Detector for LfccDetector {
             let x = Tensor::from_vec(data, (batch.len(), 1, shape.0, shape.1), &Device::Cpu)?;
             logits.extend(self.net.forward(&x, Mode::Eval)?.clip.to_vec1::<f32>()?);
         }
-        let n = logits.len().max(1) as f64;
-        let logit = logits.iter().map(|&l| f64::from(l)).sum::<f64>() / n;
-        if !logit.is_finite() {
-            return Err(Error::NotFinite("audio".into()));
+        let timeline =
+            ScoreMap::Timeline { windows: windows.iter().map(|w| (w.start, w.end)).collect(), logits };
+        detection(wave, timeline)
+    }
+}
+
+/// The answer for a recording: the mean of a timeline's logits, and what else is known of it.
+fn detection(wave: &Waveform, timeline: ScoreMap) -> Result<Detection> {
+    let ScoreMap::Timeline { logits, .. } = &timeline else {
+        return Err(Error::model("audio", "no timeline"));
+    };
+    let n = logits.len().max(1) as f64;
+    let logit = logits.iter().map(|&l| f64::from(l)).sum::<f64>() / n;
+    if !logit.is_finite() {
+        return Err(Error::NotFinite("audio".into()));
+    }
+    let spread = (logits.iter().map(|&l| (f64::from(l) - logit).powi(2)).sum::<f64>() / n).sqrt();
+    let stats = audio_stats(wave);
+    let facts =
+        stats.named().into_iter().map(|(name, value)| Fact { name: name.into(), value, unit: String::new() });
+    Ok(Detection {
+        logit,
+        spread,
+        abstain: abstain(wave, stats.rms_db),
+        stratum: stratum(stats.effective_bandwidth_hz).to_owned(),
+        map: timeline,
+        facts: facts.collect(),
+    })
+}
+
+/// An [`Aasist`] with its authors' way of reading, over a whole recording: samples as they are, a short recording repeated.
+pub(crate) struct AasistDetector {
+    net: Aasist,
+}
+
+impl AasistDetector {
+    pub(crate) fn new(params: &mut Params, size: AasistSize) -> Result<Self> {
+        Ok(Self { net: Aasist::new(params, size)? })
+    }
+}
+
+impl Detector for AasistDetector {
+    fn kind(&self) -> MediaKind {
+        MediaKind::Audio
+    }
+
+    fn detect(&self, media: &Media) -> Result<Detection> {
+        let Media::Audio(wave) = media else { return Err(Error::WrongKind("an audio detector".into())) };
+        let (samples, rate) = (&wave.samples, f64::from(Waveform::RATE));
+        // A second apart, without overlap in long recordings; the last window ends with the recording.
+        let hop = if wave.seconds() <= FINE_SECONDS { Waveform::RATE as usize } else { Aasist::SAMPLES };
+        let last = samples.len().saturating_sub(Aasist::SAMPLES);
+        let mut starts: Vec<usize> = (0..last).step_by(hop).collect();
+        starts.push(last);
+        let (mut windows, mut logits) = (Vec::new(), Vec::new());
+        for start in starts {
+            let end = (start + Aasist::SAMPLES).min(samples.len());
+            let part = samples.get(start..end).unwrap_or_default();
+            let x = Tensor::from_vec(tile(part, Aasist::SAMPLES), (1, Aasist::SAMPLES), &Device::Cpu)?;
+            let found = self.net.forward(&x)?.flatten_all()?.to_vec1::<f32>()?;
+            logits.extend(found.first().zip(found.get(1)).map(|(spoof, genuine)| spoof - genuine));
+            windows.push((start as f64 / rate, end as f64 / rate));
         }
-        let spread = (logits.iter().map(|&l| (f64::from(l) - logit).powi(2)).sum::<f64>() / n).sqrt();
-        let stats = audio_stats(wave);
-        let facts = stats.named().into_iter().map(|(name, value)| Fact {
-            name: name.into(),
-            value,
-            unit: String::new(),
-        });
-        Ok(Detection {
-            logit,
-            spread,
-            abstain: abstain(wave, stats.rms_db),
-            stratum: stratum(stats.effective_bandwidth_hz).to_owned(),
-            map: ScoreMap::Timeline { windows: windows.iter().map(|w| (w.start, w.end)).collect(), logits },
-            facts: facts.collect(),
-        })
+        detection(wave, ScoreMap::Timeline { windows, logits })
     }
 }
 

@@ -13,8 +13,8 @@ use candor_features::{
 };
 
 use crate::{
-    Abstention, AbstentionCode, Detection, Detector, Error, Fact, Result, ScoreMap,
-    net::{Mode, Params, ResidualNet, ResidualNetConfig},
+    Abstention, AbstentionCode, Architecture, Detection, Detector, Error, Fact, Result, ScoreMap,
+    net::{Mode, Params, PublishedImageNet, PublishedNet, ResidualNet, ResidualNetConfig},
 };
 
 /// Input planes of the network: median residual (3), neighbouring-pixel residual (3), undecimated HH band of the
@@ -42,20 +42,74 @@ pub(crate) fn planes(pixels: &Pixels) -> Vec<f32> {
     out
 }
 
-/// A [`ResidualNet`] with its input and its way of reading a whole picture.
+/// A fully convolutional network on residuals, ours or a published one: the mean of its map is a picture's logit.
+#[derive(Debug)]
+pub(crate) enum ImageNet {
+    /// Ours.
+    Residual(ResidualNetConfig, ResidualNet),
+    /// Somebody else's.
+    Published(PublishedImageNet, PublishedNet),
+}
+
+impl ImageNet {
+    /// Input planes.
+    pub(crate) fn planes(&self) -> usize {
+        match self {
+            Self::Residual(..) => PLANES,
+            Self::Published(..) => PublishedImageNet::PLANES,
+        }
+    }
+
+    /// The input for a picture, `[planes, height, width]`.
+    pub(crate) fn input(&self, pixels: &Pixels) -> Vec<f32> {
+        match self {
+            Self::Residual(..) => planes(pixels),
+            Self::Published(which, _) => which.planes(pixels),
+        }
+    }
+
+    /// `[n, planes, h, w]` to a map of logits `[n, 1, rows, columns]`.
+    pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        match self {
+            Self::Residual(_, net) => net.forward(x, mode),
+            Self::Published(_, net) => net.forward(x, mode),
+        }
+    }
+
+    /// What a weight file says of it.
+    pub(crate) fn architecture(&self) -> Architecture {
+        match self {
+            Self::Residual(network, _) => Architecture::ResidualNet { network: network.clone() },
+            Self::Published(network, _) => Architecture::PublishedImage { network: *network },
+        }
+    }
+
+    pub(crate) fn update_running(&self) -> Result<()> {
+        match self {
+            Self::Residual(_, net) => net.update_running(),
+            Self::Published(_, net) => net.update_running(),
+        }
+    }
+}
+
+/// An [`ImageNet`] with its way of reading a whole picture.
 pub(crate) struct ResidualDetector {
-    net: ResidualNet,
+    net: ImageNet,
 }
 
 impl ResidualDetector {
     pub(crate) fn new(params: &mut Params, config: &ResidualNetConfig) -> Result<Self> {
-        Ok(Self { net: ResidualNet::new(params, config)? })
+        Ok(Self { net: ImageNet::Residual(config.clone(), ResidualNet::new(params, config)?) })
+    }
+
+    pub(crate) fn published(params: &mut Params, which: PublishedImageNet) -> Result<Self> {
+        Ok(Self { net: ImageNet::Published(which, PublishedNet::new(params, which)?) })
     }
 
     /// Logit map of a picture: `(columns, rows, logits)`.
     fn map(&self, pixels: &Pixels) -> Result<(usize, usize, Vec<f32>)> {
-        let shape = (1, PLANES, pixels.height, pixels.width);
-        let x = Tensor::from_vec(planes(pixels), shape, &Device::Cpu)?;
+        let shape = (1, self.net.planes(), pixels.height, pixels.width);
+        let x = Tensor::from_vec(self.net.input(pixels), shape, &Device::Cpu)?;
         let y = self.net.forward(&x, Mode::Eval)?;
         let (_, _, rows, cols) = y.dims4()?;
         Ok((cols, rows, y.flatten_all()?.to_vec1()?))

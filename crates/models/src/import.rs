@@ -14,7 +14,7 @@ use candle_core::{
 
 use crate::{
     Error, Result,
-    net::{EfficientNetLite0, FROZEN, Params},
+    net::{Aasist, AasistSize, EfficientNetLite0, FROZEN, Params, PublishedImageNet, PublishedNet, places},
 };
 
 /// How a file begins that `torch.save` wrote before version 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
@@ -145,4 +145,219 @@ pub fn efficientnet_lite0(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u
         }
     }
     params.to_safetensors()
+}
+
+/// `FerretNet` or NPR from a checkpoint of its authors; a safetensors file in f16.
+///
+/// # Errors
+/// Names the tensor that is missing or has another shape.
+pub fn image_net(which: PublishedImageNet, checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let get = |name: String| {
+        // Saved from a model on several devices, names begin with "module.".
+        let found = checkpoint.get(&name).or_else(|| checkpoint.get(&format!("module.{name}")));
+        found.ok_or_else(|| Error::model(name, "is not in the checkpoint"))
+    };
+    let mut params = Params::new(0);
+    PublishedNet::new(&mut params, which)?;
+    let vars = params.vars();
+    let set = |name: String, tensor: &Tensor| {
+        let var = vars.get(&name).ok_or_else(|| Error::model(&name, "no such variable"))?;
+        // A linear layer is a 1x1 convolution.
+        let tensor = if tensor.elem_count() == var.elem_count() {
+            tensor.reshape(var.shape())?
+        } else {
+            tensor.clone()
+        };
+        if var.dims() != tensor.dims() {
+            let reason =
+                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
+            return Err(Error::model(name, reason));
+        }
+        Ok(var.set(&tensor)?)
+    };
+    for (ours, convolution, norm) in places(which) {
+        set(format!("{ours}.weight"), get(format!("{convolution}.weight"))?)?;
+        let bias = get(format!("{convolution}.bias")).ok();
+        let Some(norm) = norm else {
+            if let Some(bias) = bias {
+                set(format!("{ours}.bias"), bias)?;
+            }
+            continue;
+        };
+        for (name, theirs) in [("gamma", "weight"), ("beta", "bias"), ("running_var", "running_var")] {
+            set(format!("{ours}.{name}"), get(format!("{norm}.{theirs}"))?)?;
+        }
+        // A bias before a normalisation only moves the mean.
+        let mean = get(format!("{norm}.running_mean"))?;
+        let mean = bias.map_or_else(|| Ok(mean.clone()), |bias| mean - bias)?;
+        set(format!("{ours}.running_mean"), &mean)?;
+    }
+    params.to_safetensors()
+}
+
+/// AASIST or AASIST-L from a checkpoint of its authors; a safetensors file in f32, so that nothing is rounded.
+///
+/// # Errors
+/// Names the tensor that is missing or has another shape.
+pub fn aasist(size: AasistSize, checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    /// Of the batch normalisations.
+    const EPSILON: f64 = 1e-5;
+    let get =
+        |name: String| checkpoint.get(&name).ok_or_else(|| Error::model(name, "is not in the checkpoint"));
+    let mut params = Params::new(0);
+    Aasist::new(&mut params, size)?;
+    for (name, var) in params.vars() {
+        let theirs = name.strip_prefix(FROZEN).unwrap_or(&name);
+        let scale = |norm: &str| -> Result<Tensor> {
+            let spread = (get(format!("{norm}.running_var"))? + EPSILON)?.sqrt()?;
+            Ok((get(format!("{norm}.weight"))? / spread)?)
+        };
+        let tensor = if let Some(norm) = theirs.strip_suffix(".scale") {
+            scale(norm)?
+        } else if let Some(norm) = theirs.strip_suffix(".shift") {
+            (get(format!("{norm}.bias"))? - (get(format!("{norm}.running_mean"))? * scale(norm)?)?)?
+        } else {
+            get(theirs.to_owned())?.clone()
+        };
+        if var.dims() != tensor.dims() {
+            let reason =
+                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
+            return Err(Error::model(name, reason));
+        }
+        var.set(&tensor)?;
+    }
+    params.to_safetensors_f32()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use candor_features::{Media, Pixels, Waveform};
+
+    use super::*;
+    use crate::model_file::Architecture;
+
+    /// Weights that a formula gives: a sine of the index and of the name, scaled to keep sizes through the layers.
+    fn generated(name: &str, shape: &[usize], offset: f64) -> Tensor {
+        let n: usize = shape.iter().product();
+        let phase = f64::from(name.bytes().map(u32::from).sum::<u32>() % 97);
+        let fan = (n / shape[0].max(1)).max(1) as f64;
+        let value = |i: usize| {
+            let base = (0.7 * i as f64 + phase).sin();
+            if name.ends_with("running_var") {
+                1.0 + 0.5 * base
+            } else if name.ends_with("running_mean") {
+                0.1 * base
+            } else if shape.len() == 1 && name.ends_with("weight") {
+                1.0 + 0.2 * base
+            } else if shape.len() == 1 {
+                0.1 * base
+            } else {
+                (base + offset) * (1.0 / fan).sqrt()
+            }
+        };
+        let values: Vec<f32> = (0..n).map(|i| value(i) as f32).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    /// The authors' networks (PyTorch 1.13, in evaluation mode) on the weights of [`generated`], offset 0, and on
+    /// `x[i] = 0.3 sin(0.05 i + 1e-6 i^2) + 0.1 sin(1.3 i)`: logits of spoof and bona fide.
+    #[test]
+    fn aasist_gives_the_logits_of_the_published_network() {
+        for (size, expected) in [
+            (AasistSize::Aasist, [0.280_226_32, -0.555_559_34]),
+            (AasistSize::AasistL, [0.170_216_05, -0.196_684_2]),
+        ] {
+            let mut params = Params::new(0);
+            let net = Aasist::new(&mut params, size).unwrap();
+            let mut checkpoint = BTreeMap::new();
+            for (name, var) in params.vars() {
+                let name = name.strip_prefix(FROZEN).unwrap();
+                let theirs: Vec<String> = match name.rsplit_once('.') {
+                    Some((norm, "scale")) => {
+                        ["weight", "running_mean", "running_var"].map(|w| format!("{norm}.{w}")).into()
+                    }
+                    Some((norm, "shift")) => vec![format!("{norm}.bias")],
+                    _ => vec![name.to_owned()],
+                };
+                for name in theirs {
+                    let tensor = generated(&name, var.dims(), 0.0);
+                    checkpoint.insert(name, tensor);
+                }
+            }
+            params.load_safetensors(&aasist(size, &checkpoint).unwrap()).unwrap();
+            let x: Vec<f32> = (0..Aasist::SAMPLES)
+                .map(|i| {
+                    let i = i as f64;
+                    (0.3 * (0.05 * i + 1e-6 * i * i).sin() + 0.1 * (1.3 * i).sin()) as f32
+                })
+                .collect();
+            let x = Tensor::from_vec(x, (1, Aasist::SAMPLES), &Device::Cpu).unwrap();
+            let found = net.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((f64::from(*found) - expected).abs() < 1e-4, "{found}, not {expected}");
+            }
+            checkpoint.remove("out_layer.bias");
+            assert!(aasist(size, &checkpoint).unwrap_err().to_string().contains("out_layer.bias"));
+        }
+    }
+
+    /// As above, on the picture below and the authors' normalisation of its values; weights are rounded to f16 here.
+    #[test]
+    fn networks_for_images_give_the_logits_of_the_published_ones() {
+        let (w, h) = (56, 48);
+        let value = |c: usize, y: usize, x: usize| ((x * 7 + y * 3 + c * 50 + x * y % 31 * 5) % 256) as u8;
+        let rgb = (0..h * w).flat_map(|i| (0..3).map(move |c| value(c, i / w, i % w))).collect();
+        let media = Media::Image(Pixels::from_rgb(w, h, rgb).unwrap());
+        for (which, offset, expected) in
+            [(PublishedImageNet::FerretnetS, 0.2, 827.758_85), (PublishedImageNet::Npr, 0.0, -68.722_67)]
+        {
+            let mut params = Params::new(0);
+            PublishedNet::new(&mut params, which).unwrap();
+            let vars = params.vars();
+            let dims = |name: String| vars.get(&name).map(|v| v.dims().to_vec());
+            let mut checkpoint = BTreeMap::new();
+            let mut add = |name: String, shape: &[usize]| {
+                let tensor = generated(&name, shape, offset);
+                checkpoint.insert(name, tensor);
+            };
+            for (ours, convolution, norm) in places(which) {
+                let mut shape = dims(format!("{ours}.weight")).unwrap();
+                let out = shape[0];
+                let linear = ours == "head";
+                if linear {
+                    shape.truncate(2);
+                }
+                add(format!("{convolution}.weight"), &shape);
+                if linear || convolution.contains("shortcut") {
+                    add(format!("{convolution}.bias"), &[out]);
+                }
+                for what in norm.iter().flat_map(|_| ["weight", "bias", "running_mean", "running_var"]) {
+                    add(format!("{}.{what}", norm.as_deref().unwrap()), &[out]);
+                }
+            }
+            let weights = image_net(which, &checkpoint).unwrap();
+            let detector = Architecture::PublishedImage { network: which }.build(&weights).unwrap();
+            let found = detector.detect(&media).unwrap().logit;
+            assert!((found / expected - 1.0).abs() < 0.01, "{which:?}: {found}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_short_recording_is_repeated_and_a_long_one_read_in_windows() {
+        let mut params = Params::new(3);
+        Aasist::new(&mut params, AasistSize::AasistL).unwrap();
+        let weights = params.to_safetensors_f32().unwrap();
+        let detector = Architecture::Aasist { size: AasistSize::AasistL }.build(&weights).unwrap();
+        for (seconds, windows) in [(1, 1), (6, 3)] {
+            let n = seconds * Waveform::RATE as usize;
+            let samples = (0..n).map(|i| (i as f32 * 0.05).sin()).collect();
+            let (source_rate, source_channels) = (Waveform::RATE, 1);
+            let wave =
+                Waveform { samples, source_rate, source_channels, format: String::new(), warnings: vec![] };
+            let found = detector.detect(&Media::Audio(wave)).unwrap();
+            let crate::ScoreMap::Timeline { logits, .. } = found.map else { panic!("no timeline") };
+            assert_eq!(logits.len(), windows);
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod optimizer;
 mod pretrained;
 mod probe;
 mod registry;
+mod spectral;
 mod text;
 pub mod train;
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Calibration, Detector, Error, Result,
-    audio::LfccDetector,
+    audio::{AasistDetector, LfccDetector},
     image::ResidualDetector,
-    net::{LfccNetConfig, NgramNetConfig, Params, ResidualNetConfig},
+    net::{AasistSize, LfccNetConfig, NgramNetConfig, Params, PublishedImageNet, ResidualNetConfig},
     pretrained::{PretrainedDetector, Selection},
+    spectral::SpectralDetector,
     text::{NgramDetector, Standard},
     train::Figures,
 };
@@ -24,6 +25,11 @@ pub enum Architecture {
     ResidualNet {
         /// Shape of the network.
         network: ResidualNetConfig,
+    },
+    /// Images: a published network, for comparison.
+    PublishedImage {
+        /// Which one.
+        network: PublishedImageNet,
     },
     /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it.
     Pretrained {
@@ -40,6 +46,20 @@ pub enum Architecture {
         network: LfccNetConfig,
         /// Front end.
         lfcc: LfccConfig,
+    },
+    /// Audio: a linear layer on features of spectrograms that were learned elsewhere, and the cepstral network beside it.
+    Spectral {
+        /// Shape of the cepstral network.
+        network: LfccNetConfig,
+        /// Its front end.
+        lfcc: LfccConfig,
+        /// Maps of the backbone that windows are described by.
+        maps: Vec<usize>,
+    },
+    /// Audio: a published network with its authors' weights, for comparison.
+    Aasist {
+        /// Which size of it.
+        size: AasistSize,
     },
     /// Text: n-grams and style.
     NgramNet {
@@ -68,6 +88,11 @@ impl Architecture {
                 params.load_safetensors(weights)?;
                 Box::new(detector)
             }
+            Self::PublishedImage { network } => {
+                let detector = ResidualDetector::published(&mut params, *network)?;
+                params.load_safetensors(weights)?;
+                Box::new(detector)
+            }
             Self::Pretrained { residual, tile_maps, whole_maps } => {
                 if residual.planes != crate::image::PLANES {
                     return Err(Error::model("image", format!("{} input planes", residual.planes)));
@@ -79,6 +104,16 @@ impl Architecture {
             }
             Self::LfccNet { network, lfcc } => {
                 let detector = LfccDetector::new(&mut params, network, lfcc)?;
+                params.load_safetensors(weights)?;
+                Box::new(detector)
+            }
+            Self::Spectral { network, lfcc, maps } => {
+                let detector = SpectralDetector::new(&mut params, network, lfcc, maps)?;
+                params.load_safetensors(weights)?;
+                Box::new(detector)
+            }
+            Self::Aasist { size } => {
+                let detector = AasistDetector::new(&mut params, *size)?;
                 params.load_safetensors(weights)?;
                 Box::new(detector)
             }

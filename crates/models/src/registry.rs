@@ -138,7 +138,7 @@ pub struct Registry {
 }
 
 /// Name, description and weights of every model that is compiled in, the preferred one of each kind first.
-const EMBEDDED: [(&str, &str, &[u8]); 4] = [
+const EMBEDDED: [(&str, &str, &[u8]); 5] = [
     (
         "image/best",
         include_str!("../../../weights/image/best.toml"),
@@ -148,6 +148,11 @@ const EMBEDDED: [(&str, &str, &[u8]); 4] = [
         "image/residual",
         include_str!("../../../weights/image/residual.toml"),
         include_bytes!("../../../weights/image/residual.safetensors"),
+    ),
+    (
+        "audio/best",
+        include_str!("../../../weights/audio/best.toml"),
+        include_bytes!("../../../weights/audio/best.safetensors"),
     ),
     (
         "audio/lfcc",

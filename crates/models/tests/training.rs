@@ -79,6 +79,7 @@ fn data(dir: &Path) -> PathBuf {
 struct Training {
     dir: tempfile::TempDir,
     data: PathBuf,
+    teacher: Option<PathBuf>,
 }
 
 impl Training {
@@ -86,7 +87,7 @@ impl Training {
         let dir = tempfile::tempdir().unwrap();
         let data = data(dir.path());
         fs::write(dir.path().join("tiny.train.toml"), CONFIG).unwrap();
-        Self { dir, data }
+        Self { dir, data, teacher: None }
     }
 
     fn train(&self, stop_after: Option<u64>) -> candor_models::Result<PathBuf> {
@@ -113,6 +114,7 @@ impl Training {
             data: std::slice::from_ref(&self.data),
             run_dir: &dir.join("run"),
             init,
+            teacher: self.teacher.as_deref(),
             stop: &stop,
             progress: &seen,
         })
@@ -266,6 +268,84 @@ fn a_training_can_begin_with_given_weights() {
     assert!(third.train(None).unwrap_err().to_string().contains("another configuration"));
     let error = third.run(Job::Train, None, Some(&first.data)).unwrap_err().to_string();
     assert!(error.contains("manifest.csv"), "{error}");
+}
+
+#[test]
+fn a_training_ends_early_and_takes_the_best_look() {
+    let config = CONFIG
+        .replace("steps = 6", "steps = 40")
+        .replace("evaluate_every = 3", "evaluate_every = 1\npatience = 3");
+    let whole = Training::new();
+    fs::write(whole.dir.path().join("tiny.train.toml"), &config).unwrap();
+    whole.train(None).unwrap();
+    let log = String::from_utf8(whole.file("log.csv")).unwrap();
+    let looks: Vec<f64> =
+        log.lines().skip(1).map(|l| l.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    let best = (0..looks.len()).rev().max_by(|&a, &b| looks[a].total_cmp(&looks[b])).unwrap();
+    assert_eq!(looks.len(), (best + 1 + 3).min(40), "{log}");
+
+    // The same weights after a stop on the way; with less patience another look may be the best.
+    let stopped = Training::new();
+    fs::write(stopped.dir.path().join("tiny.train.toml"), &config).unwrap();
+    assert!(matches!(stopped.train(Some(2)).unwrap_err(), Error::Stopped(_)));
+    stopped.train(None).unwrap();
+    for suffix in ["safetensors", "log.csv"] {
+        assert_eq!(whole.file(suffix), stopped.file(suffix), "{suffix}");
+    }
+}
+
+#[test]
+fn a_teacher_moves_the_targets_and_must_know_the_items() {
+    let plain = Training::new();
+    plain.train(None).unwrap();
+    let with = |scores: String, share: f64| {
+        let mut run = Training::new();
+        let table = format!("[distillation]\nshare = {share}\ntemperature = 2.0\n[image]\n");
+        fs::write(run.dir.path().join("tiny.train.toml"), CONFIG.replace("[image]\n", &table)).unwrap();
+        let path = run.dir.path().join("scores.csv");
+        fs::write(&path, scores).unwrap();
+        run.teacher = Some(path);
+        run
+    };
+    // A teacher that is sure of the opposite, and rows of another condition that must not count.
+    let rows = |sign: i32| {
+        (0..24).fold("path,condition,score\n".to_owned(), |all, i| {
+            let score = sign * if i % 2 == 1 { 9 } else { -9 };
+            all + &format!("{i}.jpg,jpeg-30,{}\n{i}.jpg,clean,{score}\n", -score)
+        })
+    };
+    let opposite = with(rows(-1), 0.9);
+    opposite.train(None).unwrap();
+    assert_ne!(plain.file("safetensors"), opposite.file("safetensors"));
+    // A teacher without a share changes nothing.
+    let ignored = with(rows(-1), 0.0);
+    ignored.train(None).unwrap();
+    assert_eq!(plain.file("safetensors"), ignored.file("safetensors"));
+
+    let stranger = with("path,score\nelsewhere.jpg,1\n".into(), 0.5);
+    let error = stranger.train(None).unwrap_err().to_string();
+    assert!(error.contains("scores.csv") && error.contains("no training item"), "{error}");
+    let mut without = with(rows(1), 0.5);
+    without.teacher = None;
+    assert!(without.train(None).unwrap_err().to_string().contains("--teacher"));
+    let mut plain = Training::new();
+    plain.teacher = Some(plain.data.clone());
+    assert!(plain.train(None).unwrap_err().to_string().contains("[distillation]"));
+}
+
+#[test]
+fn published_networks_are_trained_by_the_same_law() {
+    for name in ["ferretnet-s", "npr"] {
+        let run = Training::new();
+        let network = CONFIG.find("[image.network]").unwrap()..CONFIG.find("[image.laundering]").unwrap();
+        let mut config = CONFIG.to_owned();
+        config.replace_range(network, "");
+        let config = config.replace("region = 96", &format!("region = 96\npublished = \"{name}\""));
+        fs::write(run.dir.path().join("tiny.train.toml"), config.replace("steps = 6", "steps = 3")).unwrap();
+        run.train(None).unwrap();
+        let description = String::from_utf8(run.file("toml")).unwrap();
+        assert!(description.contains("published-image") && description.contains(name), "{description}");
+    }
 }
 
 #[test]

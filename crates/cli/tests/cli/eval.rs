@@ -58,10 +58,20 @@ fn a_planted_leak_is_reported_and_runs_repeat_themselves() {
     assert!(fs::read_to_string(dir.path().join("a/report.html")).unwrap().contains("</html>"));
 
     evaluate(&data, &dir.path().join("b"), "2");
-    for name in ["metrics.json", "scores.csv", "report.html"] {
+    for name in ["metrics.json", "metrics.md", "scores.csv", "report.html"] {
         let read = |run: &str| fs::read(dir.path().join(run).join(name)).unwrap();
         assert!(read("a") == read("b"), "{name}");
     }
+
+    // The same items under the same model twice: one table with two lines.
+    let board =
+        candor(dir.path()).args(["leaderboard", "a", "b/metrics.json", "-f", "markdown"]).assert().success();
+    let board = String::from_utf8(board.get_output().stdout.clone()).unwrap();
+    assert_eq!(board.lines().filter(|l| l.contains("image/best")).count(), 2, "{board}");
+    assert!(board.contains("| worst AUROC |"), "{board}");
+    let error = candor(dir.path()).args(["leaderboard", "data"]).assert().failure();
+    let error = String::from_utf8(error.get_output().stderr.clone()).unwrap();
+    assert!(error.contains("metrics.json") && error.contains("candor eval"), "{error}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! escaped. The page asks nothing of the network and can be read without scripts.
 
 pub mod data;
+pub mod leaderboard;
+mod markdown;
 mod number;
 mod page;
 mod plot;
@@ -12,5 +14,6 @@ mod terminal;
 mod visible;
 
 pub use data::ReportData;
+pub use markdown::markdown;
 pub use page::html;
 pub use terminal::terminal;

@@ -24,16 +24,16 @@ pub fn terminal(data: &ReportData, colour: bool) -> String {
 
 /// Lines of cells; the first cell is aligned to the left, the others to the right.
 #[derive(Default)]
-struct Table {
+pub(super) struct Table {
     rows: Vec<(Vec<String>, bool)>,
 }
 
 impl Table {
-    fn push(&mut self, cells: impl IntoIterator<Item = String>, strong: bool) {
+    pub(super) fn push(&mut self, cells: impl IntoIterator<Item = String>, strong: bool) {
         self.rows.push((cells.into_iter().collect(), strong));
     }
 
-    fn write(&self, out: &mut String, colour: bool) -> fmt::Result {
+    pub(super) fn write(&self, out: &mut String, colour: bool) -> fmt::Result {
         let columns = self.rows.iter().map(|r| r.0.len()).max().unwrap_or(0);
         let widths: Vec<_> = (0..columns)
             .map(|i| self.rows.iter().filter_map(|r| r.0.get(i)).map(|c| c.width()).max().unwrap_or(0))

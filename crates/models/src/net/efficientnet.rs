@@ -180,6 +180,11 @@ impl EfficientNetLite0 {
 
     /// The maps after the second to the seventh group (strides 4, 8, 16, 16, 32, 32) and the last one.
     pub fn forward(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        self.forward_to(x, Self::CHANNELS.len() - 1)
+    }
+
+    /// The maps up to number `last`, which is what is computed.
+    pub fn forward_to(&self, x: &Tensor, last: usize) -> Result<Vec<Tensor>> {
         let mut x = self.stem.dense(x)?;
         let mut maps = Vec::with_capacity(Self::CHANNELS.len());
         for block in &self.blocks {
@@ -191,11 +196,17 @@ impl EfficientNetLite0 {
             x = if block.residual { (x + y)? } else { y };
             if block.last {
                 maps.push(x.clone());
+                // The first group, at stride 2, is not among the maps.
+                if maps.len() == last + 2 {
+                    break;
+                }
             }
         }
-        // The first group, at stride 2, knows little but edges.
+        // It knows little but edges.
         maps.remove(0);
-        maps.push(self.head.dense(&x)?);
+        if maps.len() == last {
+            maps.push(self.head.dense(&x)?);
+        }
         Ok(maps)
     }
 

@@ -1,16 +1,21 @@
 //! The networks.
 
+mod aasist;
 mod audio;
 mod efficientnet;
 mod image;
 mod layers;
 mod params;
+mod published;
 mod text;
 
+pub use aasist::{Aasist, AasistSize};
 pub use audio::{LfccNet, LfccNetConfig};
 pub use efficientnet::EfficientNetLite0;
 pub(crate) use efficientnet::{FROZEN, FrozenLinear, WEIGHT_UNIT};
 pub use image::{ResidualNet, ResidualNetConfig};
 pub use layers::Mode;
 pub use params::{Params, convert_safetensors};
+pub use published::PublishedImageNet;
+pub(crate) use published::{PublishedNet, places};
 pub use text::{NgramNet, NgramNetConfig};

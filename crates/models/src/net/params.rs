@@ -105,18 +105,25 @@ impl Params {
 
     /// A safetensors file of all variables in f16.
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
+        self.write(safetensors::Dtype::F16, |v| f16::from_f32(v).to_le_bytes().to_vec())
+    }
+
+    /// A safetensors file of all variables in f32.
+    pub fn to_safetensors_f32(&self) -> Result<Vec<u8>> {
+        self.write(safetensors::Dtype::F32, |v| v.to_le_bytes().to_vec())
+    }
+
+    fn write(&self, dtype: safetensors::Dtype, bytes: impl Fn(f32) -> Vec<u8>) -> Result<Vec<u8>> {
         let mut data: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
         for (name, var) in self.vars() {
             let values = var.flatten_all()?.to_vec1::<f32>()?;
-            let bytes = values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
-            data.insert(name, (var.dims().to_vec(), bytes));
+            data.insert(name, (var.dims().to_vec(), values.into_iter().flat_map(&bytes).collect()));
         }
         let views = data
             .iter()
             .map(|(name, (shape, bytes))| {
-                let view =
-                    safetensors::tensor::TensorView::new(safetensors::Dtype::F16, shape.clone(), bytes)
-                        .map_err(|e| Error::model(name, e.to_string()))?;
+                let view = safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes)
+                    .map_err(|e| Error::model(name, e.to_string()))?;
                 Ok((name, view))
             })
             .collect::<Result<Vec<_>>>()?;

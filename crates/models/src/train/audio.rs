@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     AudioTask, Event, Leak, Measured, Subject, Task, TrainConfig,
-    image::{Answer, conditions, decode, facts_of, item_rng, smooth, split},
+    image::{Answer, conditions, decode, facts_of, item_rng, split},
     manifest::Item,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) struct Recordings {
     net: LfccNet,
 }
 
-fn recording(item: &Item) -> Result<Waveform> {
+pub(super) fn recording(item: &Item) -> Result<Waveform> {
     match decode(item)? {
         Media::Audio(wave) => Ok(wave),
         other => Err(Error::config(&item.name, format!("is {}, not audio", other.kind()))),
@@ -51,7 +51,7 @@ fn recording(item: &Item) -> Result<Waveform> {
 }
 
 /// A random stretch of at most `len` samples.
-fn stretch<'a>(samples: &'a [f32], len: usize, rng: &mut impl Rng) -> &'a [f32] {
+pub(super) fn stretch<'a>(samples: &'a [f32], len: usize, rng: &mut impl Rng) -> &'a [f32] {
     let n = samples.len().min(len);
     let start = rng.random_range(0..=samples.len() - n);
     &samples[start..start + n]
@@ -106,10 +106,9 @@ impl Task for Recordings {
 
     fn prepare(&self, picks: Vec<(usize, ChaCha8Rng)>) -> Result<Self::Batch> {
         let n = picks.len();
-        let targets = picks.iter().map(|(i, _)| smooth(self.items[*i].fabricated, self.smoothing)).collect();
         // Slots come in pairs, the genuine one first: a copy is made of the genuine recording beside it.
         let partners: Vec<usize> = picks.iter().map(|(i, _)| *i).collect();
-        let inputs: Vec<Vec<f32>> = picks
+        let made: Vec<(Vec<f32>, f32)> = picks
             .into_par_iter()
             .enumerate()
             .map(|(slot, (i, mut rng))| {
@@ -126,9 +125,12 @@ impl Task for Recordings {
                     equalise(&self.task.laundering.launder(&part, &mut rng))
                 };
                 let window = stretch(&laundered, WINDOW, &mut rng);
-                cepstra(&self.plan, &tile(window, WINDOW)).2
+                // What a teacher says of the item is not about the copy in its place.
+                let target = if copied { 1.0 - self.smoothing } else { self.items[i].target(self.smoothing) };
+                (cepstra(&self.plan, &tile(window, WINDOW)).2, target)
             })
             .collect();
+        let (inputs, targets): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         let (rows, cols) = self.shape;
         Ok((Tensor::from_vec(inputs.concat(), (n, 1, rows, cols), &Device::Cpu)?, targets))
     }
@@ -178,55 +180,64 @@ impl Subject for Recordings {
     }
 
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {
-        let all = [AudioCondition::Clean, AudioCondition::Telephone, AudioCondition::Mp3_32k];
-        let dev: Vec<&Item> = self.items.iter().filter(|i| i.dev).collect();
-        let per_item = dev
-            .par_iter()
-            .map(|item| {
-                let wave = recording(item)?;
-                all.iter()
-                    .map(|condition| {
-                        let samples = condition.apply(&wave.samples);
-                        let samples = samples.map_err(|e| Error::config(&item.name, e.to_string()))?;
-                        let found = detector.detect(&Media::Audio(Waveform { samples, ..wave.clone() }))?;
-                        Ok(Answer::of(found))
-                    })
-                    .collect::<Result<Vec<_>>>()
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(conditions(&dev, &per_item, &["clean", "telephone", "mp3 32 kb/s"]))
+        measure(&self.items, detector)
     }
 
     fn leaks(&self) -> Result<Vec<Leak>> {
-        let both = self
-            .items
-            .par_iter()
-            .map(|item| {
-                let wave = recording(item)?;
-                let raw = trivial(&audio_stats(&wave));
-                let mut files = raw;
-                files.extend([
-                    f64::from(wave.source_rate).ln(),
-                    f64::from(wave.source_channels),
-                    wave.seconds().ln(),
-                ]);
-                let mut rng = item_rng(self.seed, &item.name, "leak");
-                let part = stretch(&wave.samples, WINDOW, &mut rng);
-                let samples = equalise(part);
-                let inputs = trivial(&audio_stats(&Waveform { samples, ..wave.clone() }));
-                let facts = |values| (item.dev, Facts { values, ..facts_of(item) });
-                Ok((facts(files), facts(inputs)))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let (files, inputs): (Vec<_>, Vec<_>) = both.into_iter().unzip();
-        Ok(vec![
-            split(
-                "files: level, peak, DC, hum, leading silence, 7.2-7.8 kHz level, rate, channels, length",
-                files,
-            ),
-            split("equalised windows: level, peak, DC, hum, leading silence, 7.2-7.8 kHz level", inputs),
-        ])
+        leaks(&self.items, self.seed)
     }
+}
+
+/// Scores the development recordings under each condition.
+pub(super) fn measure(items: &[Item], detector: &dyn Detector) -> Result<Vec<Measured>> {
+    let all = [AudioCondition::Clean, AudioCondition::Telephone, AudioCondition::Mp3_32k];
+    let dev: Vec<&Item> = items.iter().filter(|i| i.dev).collect();
+    let per_item = dev
+        .par_iter()
+        .map(|item| {
+            let wave = recording(item)?;
+            all.iter()
+                .map(|condition| {
+                    let samples = condition.apply(&wave.samples);
+                    let samples = samples.map_err(|e| Error::config(&item.name, e.to_string()))?;
+                    let found = detector.detect(&Media::Audio(Waveform { samples, ..wave.clone() }))?;
+                    Ok(Answer::of(found))
+                })
+                .collect::<Result<Vec<_>>>()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(conditions(&dev, &per_item, &["clean", "telephone", "mp3 32 kb/s"]))
+}
+
+/// Facts of the recordings as they are, and of equalised windows of them.
+pub(super) fn leaks(items: &[Item], seed: u64) -> Result<Vec<Leak>> {
+    let both = items
+        .par_iter()
+        .map(|item| {
+            let wave = recording(item)?;
+            let raw = trivial(&audio_stats(&wave));
+            let mut files = raw;
+            files.extend([
+                f64::from(wave.source_rate).ln(),
+                f64::from(wave.source_channels),
+                wave.seconds().ln(),
+            ]);
+            let mut rng = item_rng(seed, &item.name, "leak");
+            let part = stretch(&wave.samples, WINDOW, &mut rng);
+            let samples = equalise(part);
+            let inputs = trivial(&audio_stats(&Waveform { samples, ..wave.clone() }));
+            let facts = |values| (item.dev, Facts { values, ..facts_of(item) });
+            Ok((facts(files), facts(inputs)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let (files, inputs): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+    Ok(vec![
+        split(
+            "files: level, peak, DC, hum, leading silence, 7.2-7.8 kHz level, rate, channels, length",
+            files,
+        ),
+        split("equalised windows: level, peak, DC, hum, leading silence, 7.2-7.8 kHz level", inputs),
+    ])
 }
 
 /// The cues that careless data sets give away.

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, OptimizerConfig, Result,
-    net::{EfficientNetLite0, LfccNetConfig, NgramNetConfig, ResidualNetConfig},
+    net::{
+        AasistSize, EfficientNetLite0, LfccNetConfig, NgramNetConfig, PublishedImageNet, ResidualNetConfig,
+    },
 };
 
 /// A training configuration, as read from `weights/<media>/<name>.train.toml`. Unknown keys are errors.
@@ -33,9 +35,18 @@ pub struct TrainConfig {
     pub sampling: Sampling,
     /// Optimiser.
     pub optimizer: Option<OptimizerConfig>,
-    /// For a detector of images on features that were learned elsewhere; exactly one of `pretrained`, `image`, `audio` and
-    /// `text` is given.
+    /// What a teacher's scores, given with `--teacher`, count for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
+    /// For a detector of images on features that were learned elsewhere; exactly one of `pretrained`, `spectral`, `image`,
+    /// `audio` and `text` is given.
     pub pretrained: Option<PretrainedTask>,
+    /// For a detector of audio on features that were learned elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spectral: Option<SpectralTask>,
+    /// For a published network of audio with its authors' weights: it is measured and calibrated, not trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedTask>,
     /// For a detector of images.
     pub image: Option<ImageTask>,
     /// For a detector of audio.
@@ -56,6 +67,20 @@ pub struct Schedule {
     pub evaluate_every: u64,
     /// Steps between two checkpoints.
     pub checkpoint_every: u64,
+    /// Ends the training after this many looks at the development items without a higher AUROC than the best one so far,
+    /// and takes the averaged weights of that best look. Without it all steps are made and the last weights are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+}
+
+/// Learning from another detector as well as from labels (Hinton, Vinyals and Dean 2015).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distillation {
+    /// Share of the teacher's probability in a target, from 0 to 1; the label has the rest.
+    pub share: f64,
+    /// What the teacher's logits are divided by before they become probabilities.
+    pub temperature: f64,
 }
 
 /// How items are drawn: the classes in turn, a group with probability proportional to `size ^ group_power`, an item of
@@ -80,8 +105,12 @@ pub struct Sampling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageTask {
-    /// Shape of the network.
-    pub network: ResidualNetConfig,
+    /// Shape of our network; without it, `published` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<ResidualNetConfig>,
+    /// A published network in place of ours: `ferretnet-s`, `ferretnet-b` or `npr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedImageNet>,
     /// Side of a training crop in pixels.
     pub crop: usize,
     /// Longest side of the region that is kept of each picture, at native resolution.
@@ -114,6 +143,38 @@ pub struct PretrainedTask {
     pub residual_share: f64,
     /// The laundering of both classes.
     pub laundering: ImageLaundering,
+}
+
+/// Part of a configuration for a linear head on frozen features of spectrograms, with a cepstral network that was trained
+/// beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpectralTask {
+    /// Weights of the backbone, relative to the configuration; `candor model import` makes them.
+    pub backbone: String,
+    /// Name of the trained cepstral network beside the configuration whose logit is added.
+    pub cepstral: String,
+    /// Maps of the backbone, from 0 (stride 4) to 6 (the last), that windows are described by.
+    pub maps: Vec<usize>,
+    /// Copies of each training recording: the first as it is, the others laundered, each a window of its own.
+    pub copies: usize,
+    /// Weight of the squared length of the head.
+    pub ridge: f64,
+    /// Steps of the solver.
+    pub steps: u32,
+    /// Share of the cepstral network's logit in the sum, from 0 to 1, both logits in units of their standard deviation on the
+    /// development items. Set and not fitted.
+    pub cepstral_share: f64,
+    /// The laundering of both classes.
+    pub laundering: AudioLaundering,
+}
+
+/// Part of a configuration for a network whose weights `candor model import` made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedTask {
+    /// Which network.
+    pub network: AasistSize,
 }
 
 /// Audio part of a configuration.
@@ -171,26 +232,41 @@ impl TrainConfig {
     pub fn kind(&self) -> MediaKind {
         if self.image.is_some() || self.pretrained.is_some() {
             MediaKind::Image
-        } else if self.audio.is_some() {
+        } else if self.audio.is_some() || self.spectral.is_some() || self.imported.is_some() {
             MediaKind::Audio
         } else {
             MediaKind::Text
         }
     }
 
+    /// Whether a layer on frozen features is fitted, rather than a network trained step by step.
+    pub fn frozen(&self) -> bool {
+        self.pretrained.is_some() || self.spectral.is_some()
+    }
+
     fn check(&self) -> std::result::Result<(), String> {
-        let tasks =
-            [self.pretrained.is_some(), self.image.is_some(), self.audio.is_some(), self.text.is_some()];
+        let frozen = self.frozen();
+        let tasks = [
+            self.pretrained.is_some(),
+            self.spectral.is_some(),
+            self.imported.is_some(),
+            self.image.is_some(),
+            self.audio.is_some(),
+            self.text.is_some(),
+        ];
         if tasks.iter().filter(|&&t| t).count() != 1 {
-            return Err("give exactly one of [pretrained], [image], [audio] and [text]".into());
+            return Err(
+                "give exactly one of [pretrained], [spectral], [imported], [image], [audio] and [text]"
+                    .into(),
+            );
+        }
+        if frozen && (self.schedule.is_some() || self.optimizer.is_some() || self.distillation.is_some()) {
+            return Err("a layer on frozen features has a solver of its own and learns from labels alone: leave out [schedule], \
+                 [optimizer] and [distillation]"
+                .into());
         }
         if let Some(task) = &self.pretrained {
             let maps = EfficientNetLite0::CHANNELS.len();
-            if self.schedule.is_some() || self.optimizer.is_some() {
-                return Err(
-                    "[pretrained] has a solver of its own: leave out [schedule] and [optimizer]".into()
-                );
-            }
             if task.copies == 0 || task.tile_maps.iter().chain(&task.whole_maps).any(|&m| m >= maps) {
                 return Err(format!("pretrained: copies must be positive, maps below {maps}"));
             }
@@ -198,26 +274,51 @@ impl TrainConfig {
                 return Err("pretrained.residual_share is 0 to 1".into());
             }
         }
+        if let Some(task) = &self.spectral {
+            let maps = EfficientNetLite0::CHANNELS.len();
+            if task.copies == 0 || task.maps.is_empty() || task.maps.iter().any(|&m| m >= maps) {
+                return Err(format!("spectral: copies must be positive, maps below {maps}"));
+            }
+            if !(0.0..=1.0).contains(&task.cepstral_share) {
+                return Err("spectral.cepstral_share is 0 to 1".into());
+            }
+        }
         let media = self.id.split_once('/').map(|(media, name)| (media, !name.is_empty()));
         if media != Some((&self.kind().to_string(), true)) {
             return Err(format!("id: \"{}\" must be \"{}/<name>\"", self.id, self.kind()));
         }
-        if self.pretrained.is_none() && self.optimizer.is_none() {
+        if self.imported.is_some() {
+            return Ok(());
+        }
+        if !frozen && self.optimizer.is_none() {
             return Err("give an [optimizer]".into());
         }
+        if let Some(d) = &self.distillation
+            && (!(0.0..=1.0).contains(&d.share) || !d.temperature.is_finite() || d.temperature <= 0.0)
+        {
+            return Err("distillation: share is 0 to 1, temperature positive".into());
+        }
         let Some(s) = &self.schedule else {
-            return if self.pretrained.is_some() { Ok(()) } else { Err("give a [schedule]".into()) };
+            return if frozen { Ok(()) } else { Err("give a [schedule]".into()) };
         };
         if s.steps == 0
             || s.batch < 2
             || !s.batch.is_multiple_of(2)
             || s.evaluate_every == 0
             || s.checkpoint_every == 0
+            || s.patience == Some(0)
         {
             return Err("schedule: counts must be positive and the batch even".into());
         }
         if let Some(image) = &self.image
-            && (image.network.planes != crate::image::PLANES || image.crop < 32 || image.region < image.crop)
+            && image.network.is_some() == image.published.is_some()
+        {
+            return Err("image: give either [image.network] or published".into());
+        }
+        if let Some(image) = &self.image
+            && (image.network.as_ref().is_some_and(|n| n.planes != crate::image::PLANES)
+                || image.crop < 32
+                || image.region < image.crop)
         {
             return Err(format!("image: {} planes, crop >= 32, region >= crop", crate::image::PLANES));
         }

@@ -70,6 +70,7 @@ mod tests {
             generator: generator.into(),
             dev: false,
             language: String::new(),
+            taught: None,
         }
     }
 

@@ -17,11 +17,11 @@ use rayon::prelude::*;
 use super::{Event, ImageTask, Leak, Measured, Subject, Task, TrainConfig, manifest::Item};
 use crate::{
     Detection, Detector, Error, Result,
-    image::{PLANES, planes},
+    image::ImageNet,
     kernels::BceWithLogits,
     metrics::Scored,
     model_file::Architecture,
-    net::{Mode, Params, ResidualNet},
+    net::{Mode, Params, PublishedNet, ResidualNet},
     probe::Facts,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct Images {
     /// Laundered crops of the development pictures.
     quick: Vec<(usize, Pixels)>,
     params: Params,
-    net: ResidualNet,
+    net: ImageNet,
 }
 
 /// Reproducible generator for one item and purpose.
@@ -99,15 +99,14 @@ impl Images {
             .collect::<Result<Vec<_>>>()?;
         progress(Event::Note(format!("{} training pictures in memory", items.len() - quick.len())));
         let mut params = Params::new(seed);
-        let net = ResidualNet::new(&mut params, &task.network)?;
+        let net = match (&task.network, task.published) {
+            (Some(shape), _) => ImageNet::Residual(shape.clone(), ResidualNet::new(&mut params, shape)?),
+            (None, Some(which)) => ImageNet::Published(which, PublishedNet::new(&mut params, which)?),
+            (None, None) => return Err(Error::config(&config.id, "no network")),
+        };
         let smoothing = config.sampling.label_smoothing;
         Ok(Self { task, smoothing, seed, items, regions, quick, params, net })
     }
-}
-
-/// Targets moved away from 0 and 1.
-pub(super) fn smooth(fabricated: bool, by: f32) -> f32 {
-    if fabricated { 1.0 - by } else { by }
 }
 
 impl Task for Images {
@@ -119,15 +118,15 @@ impl Task for Images {
 
     fn prepare(&self, picks: Vec<(usize, ChaCha8Rng)>) -> Result<Self::Batch> {
         let (n, side) = (picks.len(), self.task.crop);
-        let targets = picks.iter().map(|(i, _)| smooth(self.items[*i].fabricated, self.smoothing)).collect();
+        let targets = picks.iter().map(|(i, _)| self.items[*i].target(self.smoothing)).collect();
         let crops: Vec<Vec<f32>> = picks
             .into_par_iter()
             .filter_map(|(i, mut rng)| {
                 let region = self.regions[i].as_ref()?;
-                Some(planes(&self.task.laundering.launder_crop(region, side, &mut rng)))
+                Some(self.net.input(&self.task.laundering.launder_crop(region, side, &mut rng)))
             })
             .collect();
-        Ok((Tensor::from_vec(crops.concat(), (n, PLANES, side, side), &Device::Cpu)?, targets))
+        Ok((Tensor::from_vec(crops.concat(), (n, self.net.planes(), side, side), &Device::Cpu)?, targets))
     }
 
     fn loss(&self, (x, targets): &Self::Batch) -> Result<Tensor> {
@@ -145,8 +144,8 @@ impl Task for Images {
         self.quick
             .par_iter()
             .map(|(i, pixels)| {
-                let shape = (1, PLANES, pixels.height, pixels.width);
-                let x = Tensor::from_vec(planes(pixels), shape, &Device::Cpu)?;
+                let shape = (1, self.net.planes(), pixels.height, pixels.width);
+                let x = Tensor::from_vec(self.net.input(pixels), shape, &Device::Cpu)?;
                 let y = self.net.forward(&x, Mode::Eval)?.flatten_all()?.mean(0)?.to_scalar::<f32>()?;
                 let item = &self.items[*i];
                 Ok(Scored {
@@ -166,7 +165,7 @@ impl Subject for Images {
     }
 
     fn architecture(&self) -> Architecture {
-        Architecture::ResidualNet { network: self.task.network.clone() }
+        self.net.architecture()
     }
 
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::Distillation;
 use crate::{Error, Result, hex};
 
 /// Where the bytes of an item are.
@@ -41,9 +42,17 @@ pub struct Item {
     pub dev: bool,
     /// Language, if the manifest has it.
     pub language: String,
+    /// Probability that a teacher gives for machine-made, with its share in the target.
+    pub taught: Option<(f32, f32)>,
 }
 
 impl Item {
+    /// What a network is to say: the label, moved away from 0 and 1 by `smoothing`, mixed with what a teacher says.
+    pub fn target(&self, smoothing: f32) -> f32 {
+        let label = if self.fabricated { 1.0 - smoothing } else { smoothing };
+        self.taught.map_or(label, |(probability, share)| share * probability + (1.0 - share) * label)
+    }
+
     /// The item's bytes.
     ///
     /// # Errors
@@ -127,7 +136,17 @@ pub fn read(paths: &[PathBuf], exclude: &[String]) -> Result<Vec<Item>> {
                 }
             };
             let language = row.language.unwrap_or_default();
-            items.push(Item { source, name, fabricated, group, collection, generator, dev, language });
+            items.push(Item {
+                source,
+                name,
+                fabricated,
+                group,
+                collection,
+                generator,
+                dev,
+                language,
+                taught: None,
+            });
         }
     }
     // An order of its own, so that the order of rows and manifests changes nothing.
@@ -141,6 +160,50 @@ pub fn read(paths: &[PathBuf], exclude: &[String]) -> Result<Vec<Item>> {
         }
     }
     Ok(items)
+}
+
+/// A row of a teacher's scores, such as `candor eval` writes.
+#[derive(Debug, Deserialize)]
+struct TaughtRow {
+    #[serde(alias = "id")]
+    path: String,
+    score: Option<f64>,
+    #[serde(default)]
+    condition: String,
+}
+
+/// Gives the training items the scores of a teacher: a CSV file with the columns `path` (the item's name) and `score` (a
+/// logit, positive for machine-made). Of a file with a column `condition`, the rows of `clean` count. Items without a
+/// score keep their label alone; returns how many have one.
+///
+/// # Errors
+/// Names the file and the row; also when no training item has a score.
+pub fn teach(items: &mut [Item], path: &Path, how: &Distillation) -> Result<usize> {
+    let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut scores = BTreeMap::new();
+    for row in csv::Reader::from_reader(file).into_deserialize() {
+        let row: TaughtRow = row.map_err(|e| Error::config(path, e.to_string()))?;
+        if let Some(score) = row.score.filter(|_| row.condition.is_empty() || row.condition == "clean") {
+            if !score.is_finite() {
+                return Err(Error::config(path, format!("{}: score {score}", row.path)));
+            }
+            scores.insert(row.path, score);
+        }
+    }
+    let mut found = 0;
+    for item in items.iter_mut().filter(|i| !i.dev) {
+        let Some(score) = scores.get(&item.name) else { continue };
+        let probability = 1.0 / (1.0 + (-score / how.temperature).exp());
+        item.taught = Some((probability as f32, how.share as f32));
+        found += 1;
+    }
+    if found == 0 {
+        return Err(Error::config(
+            path,
+            "no training item has a score here; names are those of the manifests",
+        ));
+    }
+    Ok(found)
 }
 
 fn rows(path: &Path) -> Result<Vec<Row>> {

@@ -5,6 +5,7 @@ mod checkpoint;
 mod config;
 mod folds;
 mod image;
+mod imported;
 pub mod manifest;
 mod pretrained;
 mod report;
@@ -21,7 +22,10 @@ use std::{
 use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
-pub use config::{AudioTask, ImageTask, PretrainedTask, Sampling, Schedule, TextTask, TrainConfig};
+pub use config::{
+    AudioTask, Distillation, ImageTask, ImportedTask, PretrainedTask, Sampling, Schedule, SpectralTask,
+    TextTask, TrainConfig,
+};
 pub use folds::LeaveOut;
 pub use report::{Figures, Row};
 
@@ -140,6 +144,8 @@ pub struct Run<'a> {
     pub run_dir: &'a Path,
     /// Weights that the training begins with in place of random ones, of the same network; for fine-tuning.
     pub init: Option<&'a Path>,
+    /// Scores of another detector on the training items, to learn from beside the labels; `[distillation]` says how.
+    pub teacher: Option<&'a Path>,
     /// Set from outside to end the training after a checkpoint.
     pub stop: &'a AtomicBool,
     /// Told what happens.
@@ -165,11 +171,17 @@ impl Run<'_> {
 /// Names the file and the reason; [`Error::Stopped`] when `stop` was set.
 pub fn train(run: &Run<'_>) -> Result<PathBuf> {
     let config = TrainConfig::read(run.config)?;
-    let items = manifest::read(run.data, &config.sampling.exclude_groups)?;
+    let mut items = manifest::read(run.data, &config.sampling.exclude_groups)?;
     for (split, [genuine, fabricated]) in manifest::summary(&items) {
         run.note(format!("{split}: {genuine} genuine and {fabricated} machine-made items"));
     }
-    if run.init.is_some() && (config.pretrained.is_some() || run.job == Job::Calibrate) {
+    if config.imported.is_some() && run.job != Job::Calibrate {
+        return Err(Error::config(
+            run.config,
+            "imported weights are not trained here; --calibrate-only measures them",
+        ));
+    }
+    if run.init.is_some() && (config.frozen() || run.job == Job::Calibrate) {
         return Err(Error::config(
             run.config,
             "weights to begin with are for networks that are trained step by step",
@@ -177,11 +189,28 @@ pub fn train(run: &Run<'_>) -> Result<PathBuf> {
     }
     let digest = manifest::digest(&items)?;
     run.note(format!("data digest {digest}"));
+    match (run.teacher, &config.distillation) {
+        (Some(path), Some(how)) => {
+            let found = manifest::teach(&mut items, path, how)?;
+            run.note(format!("{found} training items have a score of the teacher"));
+        }
+        (None, Some(_)) if run.job != Job::Calibrate => {
+            return Err(Error::config(run.config, "[distillation] needs the scores of a teacher: --teacher"));
+        }
+        (Some(_), None) => {
+            return Err(Error::config(run.config, "a teacher needs [distillation] share and temperature"));
+        }
+        _ => {}
+    }
     if let Job::Folds(by, folds) = run.job {
         return cross_validate(run, &config, &digest, items, by, folds);
     }
     let loading = "decoding the items".to_owned();
-    if config.pretrained.is_some() {
+    if let Some(task) = &config.imported {
+        let imported = imported::Imported::new(task.network, config.seed, items);
+        let untrained = || Err(Error::config(run.config, "imported weights are not trained here"));
+        obtain(run, &config, &digest, &imported, untrained)
+    } else if config.frozen() {
         run.note(loading);
         let head = pretrained::Head::new(run, &config, items)?;
         obtain(run, &config, &digest, &head, || head.fit(run, &digest))
@@ -211,7 +240,7 @@ fn cross_validate(
 ) -> Result<PathBuf> {
     let fold_of = folds::assign(&items, by, folds);
     let mut parts: Vec<Vec<Measured>> = Vec::new();
-    if config.pretrained.is_some() {
+    if config.frozen() {
         // The features stay as they are whatever is left out.
         parts = pretrained::Head::new(run, config, items)?.cross_validate(run, digest, &fold_of, folds)?;
     } else {
@@ -269,14 +298,17 @@ fn obtain(
             Learned { weights, log, architecture: task.architecture(), data_digest: digest.to_owned() }
         }
         Job::Calibrate => {
-            let file = String::from_utf8_lossy(&read("toml")?).into_owned();
-            let file = ModelFile::from_toml(&config.id, &file)?;
-            let log = String::from_utf8_lossy(&read("log.csv")?).into_owned();
-            Learned {
-                weights: read("safetensors")?,
-                log,
-                architecture: file.architecture,
-                data_digest: file.data_digest,
+            let weights = read("safetensors")?;
+            if run.beside(config, "toml").exists() {
+                let file = String::from_utf8_lossy(&read("toml")?).into_owned();
+                let file = ModelFile::from_toml(&config.id, &file)?;
+                // Imported weights have no learning curve.
+                let log = read("log.csv").unwrap_or_default();
+                let log = String::from_utf8_lossy(&log).into_owned();
+                Learned { weights, log, architecture: file.architecture, data_digest: file.data_digest }
+            } else {
+                let data_digest = "not known, imported".to_owned();
+                Learned { weights, log: String::new(), architecture: task.architecture(), data_digest }
             }
         }
     };
@@ -314,6 +346,9 @@ fn learn<T: Task>(
         run.note(format!("begun with the weights {begun}"));
     }
     let mut optimizer = AdamW::new(settings.clone());
+    if let Some(path) = run.teacher {
+        begun.push_str(&hex(&Sha256::digest(std::fs::read(path).map_err(|e| Error::io(path, e))?)));
+    }
     let resolved = toml::to_string(config).map_err(|e| Error::config(run.config, e.to_string()))?;
     let identity =
         hex(&Sha256::new().chain_update(&resolved).chain_update(data_digest).chain_update(&begun).finalize());
@@ -344,8 +379,10 @@ fn learn<T: Task>(
     let start = Instant::now();
     let first = optimizer.step;
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
-    let mut next = (first < schedule.steps).then(|| draw(first)).transpose()?;
-    while optimizer.step < schedule.steps {
+    let best_path = run.run_dir.join("best.safetensors");
+    let mut done_early = exhausted(&log, schedule);
+    let mut next = (first < schedule.steps && !done_early).then(|| draw(first)).transpose()?;
+    while optimizer.step < schedule.steps && !done_early {
         let step = optimizer.step;
         let batch = match next.take() {
             Some(batch) => batch,
@@ -388,18 +425,55 @@ fn learn<T: Task>(
             (losses, norms) = (Vec::new(), Vec::new());
             std::fs::write(&log_path, &log).map_err(|e| Error::io(&log_path, e))?;
             progress(Event::Dev { step: done, auroc, eer });
+            if schedule.patience.is_some() && best_look(&log).is_some_and(|(step, _)| step == done) {
+                checkpoint::save(&best_path, &identity, &params, &optimizer)?;
+            }
+            done_early = exhausted(&log, schedule);
         }
         let stopped = run.stop.load(Ordering::Relaxed);
-        if stopped || done.is_multiple_of(schedule.checkpoint_every) || done == schedule.steps {
+        let last = done == schedule.steps || done_early;
+        if stopped || done.is_multiple_of(schedule.checkpoint_every) || last {
             checkpoint::save(&checkpoint, &identity, &params, &optimizer)?;
             std::fs::write(&log_path, &log).map_err(|e| Error::io(&log_path, e))?;
-            if stopped && done < schedule.steps {
+            if stopped && !last {
                 return Err(Error::Stopped(checkpoint));
             }
         }
     }
+    if schedule.patience.is_some() {
+        let wanted = best_look(&log).map(|(step, _)| step);
+        if !checkpoint::load(&best_path, &identity, &mut params, &mut optimizer)?
+            || Some(optimizer.step) != wanted
+        {
+            return Err(Error::config(
+                &best_path,
+                "is not the best look of this run; remove the folder to start anew",
+            ));
+        }
+        progress(Event::Note(format!("the weights of step {} are taken", optimizer.step)));
+    }
     settle(task, &mut params, &optimizer, &draw, schedule)?;
     Ok((params.to_safetensors()?, log))
+}
+
+/// Step and AUROC of the best look at the development items, the first of equals, from the lines of the log.
+fn best_look(log: &str) -> Option<(u64, f64)> {
+    let look = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        Some((cells.first()?.parse().ok()?, cells.get(3)?.parse().ok()?))
+    };
+    let looks = log.lines().filter_map(look);
+    looks.fold(None, |best: Option<(u64, f64)>, look| match best {
+        Some((_, auroc)) if auroc >= look.1 => best,
+        _ => Some(look),
+    })
+}
+
+/// Whether as many looks followed the best one as the schedule has patience for.
+fn exhausted(log: &str, schedule: &Schedule) -> bool {
+    let Some((patience, (best, _))) = schedule.patience.zip(best_look(log)) else { return false };
+    let steps = log.lines().filter_map(|l| l.split(',').next()?.parse::<u64>().ok());
+    steps.filter(|&step| step > best).count() as u64 >= patience
 }
 
 /// Steps whose batches renew the running statistics under the averaged weights.
@@ -436,8 +510,9 @@ fn finish(
     let detector = architecture.build(&weights)?;
     let measured = task.measure(detector.as_ref())?;
     let leaks = task.leaks()?;
-    let (figures, calibrations) = report::figures(&measured, &leaks, config.seed)
+    let (mut figures, calibrations) = report::figures(&measured, &leaks, config.seed)
         .ok_or_else(|| Error::model(&config.id, "too few development items to calibrate"))?;
+    figures.overall.extend(report::within(&measured, task.items(), config.seed));
     let file = ModelFile {
         id: config.id.clone(),
         summary: config.summary.clone(),
@@ -457,7 +532,9 @@ fn finish(
         Ok::<_, Error>(path)
     };
     write("safetensors", &weights)?;
-    write("log.csv", log.as_bytes())?;
+    if !log.is_empty() {
+        write("log.csv", log.as_bytes())?;
+    }
     write("md", report::card(&file, config, task.items()).as_bytes())?;
     let path = write("toml", file.to_toml()?.as_bytes())?;
     for row in &file.figures.overall {

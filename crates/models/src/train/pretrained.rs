@@ -1,4 +1,4 @@
-//! Training of a linear layer on frozen features of pictures.
+//! Training of a linear layer on frozen features of pictures or of spectrograms.
 
 use std::{
     collections::BTreeMap,
@@ -9,42 +9,120 @@ use std::{
 
 use candor_features::{
     Media,
+    audio::{LfccConfig, equalise, tile},
     image::launder::{Condition, resize_to_longest},
 };
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Leak, Measured, PretrainedTask, Run, Subject, TrainConfig,
+    Leak, Measured, PretrainedTask, Run, SpectralTask, Subject, TrainConfig, audio,
     image::{item_rng, leaks, picture},
     manifest::Item,
 };
 use crate::{
-    Detector, Error, Result, hex,
+    Detector, Error, Result,
+    audio::WINDOW,
+    hex,
     logistic::{self, Linear},
     metrics::Scored,
     model_file::{Architecture, ModelFile},
-    net::{EfficientNetLite0, FROZEN, Params, ResidualNetConfig, WEIGHT_UNIT},
+    net::{EfficientNetLite0, FROZEN, LfccNetConfig, Params, ResidualNetConfig, WEIGHT_UNIT},
     pretrained::{LONGEST, PretrainedDetector, REACH, Selection},
+    spectral::{self, SpectralDetector, Spectrogram, between_silence},
 };
 
-/// Pictures whose features are computed before they are written down.
+/// Items whose features are computed before they are written down.
 const CHUNK: usize = 128;
 /// Tiles of a training picture: two show enough of it, and the linear layer does not care how many are averaged.
 const TILES: usize = 2;
 
-/// Pictures with the parts that are put together.
+/// What is described, and the trained network whose logit is added.
+enum Kind {
+    Pictures { task: PretrainedTask, selection: Selection, residual: ResidualNetConfig },
+    Recordings { task: SpectralTask, spectrogram: Spectrogram, network: LfccNetConfig, lfcc: LfccConfig },
+}
+
+impl Kind {
+    fn copies(&self) -> usize {
+        match self {
+            Self::Pictures { task, .. } => task.copies,
+            Self::Recordings { task, .. } => task.copies,
+        }
+    }
+
+    /// Weight of the squared length of the layer, and steps of its solver.
+    fn solver(&self) -> (f64, u32) {
+        match self {
+            Self::Pictures { task, .. } => (task.ridge, task.steps),
+            Self::Recordings { task, .. } => (task.ridge, task.steps),
+        }
+    }
+
+    /// Share of the trained network.
+    fn share(&self) -> f64 {
+        match self {
+            Self::Pictures { task, .. } => task.residual_share,
+            Self::Recordings { task, .. } => task.cepstral_share,
+        }
+    }
+
+    /// Everything in the configuration that the features of a copy depend on.
+    fn law(&self) -> std::result::Result<String, toml::ser::Error> {
+        match self {
+            Self::Pictures { task, .. } => Ok(format!("{TILES}\0{}", toml::to_string(&task.laundering)?)),
+            Self::Recordings { task, .. } => {
+                Ok(format!("spectrogram\0{}", toml::to_string(&task.laundering)?))
+            }
+        }
+    }
+
+    /// Numbers that are computed of a copy, and where those that are used lie among them.
+    fn places(&self) -> (usize, Vec<usize>) {
+        match self {
+            Self::Pictures { selection, .. } => (Selection::all().len(), selection.places()),
+            Self::Recordings { task, .. } => {
+                let maps = every_map();
+                let start = |map: usize| spectral::len(maps.get(..map).unwrap_or_default());
+                let places = task.maps.iter().flat_map(|&m| start(m)..start(m + 1)).collect();
+                (spectral::len(&maps), places)
+            }
+        }
+    }
+
+    /// Makes the variables of the whole detector.
+    fn detector(&self, params: &mut Params) -> Result<Both> {
+        Ok(match self {
+            Self::Pictures { selection, residual, .. } => {
+                Both::Pictures(PretrainedDetector::new(params, residual, selection.clone())?)
+            }
+            Self::Recordings { task, network, lfcc, .. } => {
+                Both::Recordings(SpectralDetector::new(params, network, lfcc, &task.maps)?)
+            }
+        })
+    }
+}
+
+fn every_map() -> Vec<usize> {
+    (0..EfficientNetLite0::CHANNELS.len()).collect()
+}
+
+/// A detector whose two logits can be read.
+enum Both {
+    Pictures(PretrainedDetector),
+    Recordings(SpectralDetector),
+}
+
+/// Items with the parts that are put together.
 pub(crate) struct Head {
-    task: PretrainedTask,
+    kind: Kind,
     group_power: f64,
     seed: u64,
     items: Vec<Item>,
-    selection: Selection,
     net: EfficientNetLite0,
-    residual: ResidualNetConfig,
     /// SHA-256 of the backbone's weights.
     backbone: [u8; 32],
-    /// Values of the backbone and of the residual network by name.
+    /// Values of the backbone and of the trained network by name.
     known: BTreeMap<String, Vec<f32>>,
 }
 
@@ -65,30 +143,47 @@ impl Layer {
 
 impl Head {
     pub(crate) fn new(run: &Run<'_>, config: &TrainConfig, items: Vec<Item>) -> Result<Self> {
-        let task = config.pretrained.clone().ok_or_else(|| Error::config(&config.id, "no [pretrained]"))?;
         let folder = run.config.parent().unwrap_or(std::path::Path::new("."));
         let read = |name: String| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|e| Error::io(path, e))
         };
-        let mut backbone = Params::new(0);
-        let net = EfficientNetLite0::new(&mut backbone)?;
-        let weights = read(task.backbone.clone())?;
-        backbone.load_safetensors(&weights)?;
-        let description = String::from_utf8_lossy(&read(format!("{}.toml", task.residual))?).into_owned();
-        let file = ModelFile::from_toml(&task.residual, &description)?;
-        let Architecture::ResidualNet { network: residual } = file.architecture else {
-            return Err(Error::model(&task.residual, "is no residual network"));
+        let trained = |name: &str| {
+            let description = String::from_utf8_lossy(&read(format!("{name}.toml"))?).into_owned();
+            let file = ModelFile::from_toml(name, &description)?;
+            Ok::<_, Error>((file.architecture, read(format!("{name}.safetensors"))?))
         };
         let mut params = Params::new(0);
-        crate::net::ResidualNet::new(&mut params, &residual)?;
-        params.load_safetensors(&read(format!("{}.safetensors", task.residual))?)?;
+        let (kind, backbone_name) = match (&config.pretrained, &config.spectral) {
+            (Some(task), _) => {
+                let (Architecture::ResidualNet { network: residual }, weights) = trained(&task.residual)?
+                else {
+                    return Err(Error::model(&task.residual, "is no residual network"));
+                };
+                crate::net::ResidualNet::new(&mut params, &residual)?;
+                params.load_safetensors(&weights)?;
+                let selection = Selection { tiles: task.tile_maps.clone(), whole: task.whole_maps.clone() };
+                (Kind::Pictures { task: task.clone(), selection, residual }, &task.backbone)
+            }
+            (None, Some(task)) => {
+                let (Architecture::LfccNet { network, lfcc }, weights) = trained(&task.cepstral)? else {
+                    return Err(Error::model(&task.cepstral, "is no cepstral network"));
+                };
+                crate::net::LfccNet::new(&mut params, &network)?;
+                params.load_safetensors(&weights)?;
+                let spectrogram = Spectrogram::new()?;
+                (Kind::Recordings { task: task.clone(), spectrogram, network, lfcc }, &task.backbone)
+            }
+            (None, None) => return Err(Error::config(&config.id, "neither [pretrained] nor [spectral]")),
+        };
+        let mut backbone = Params::new(0);
+        let net = EfficientNetLite0::new(&mut backbone)?;
+        let weights = read(backbone_name.clone())?;
+        backbone.load_safetensors(&weights)?;
         let mut known = backbone.snapshot()?;
         known.extend(params.snapshot()?);
-        let selection = Selection { tiles: task.tile_maps.clone(), whole: task.whole_maps.clone() };
         let (group_power, seed) = (config.sampling.group_power, config.seed);
-        let backbone = Sha256::digest(&weights).into();
-        Ok(Self { task, group_power, seed, items, selection, net, residual, backbone, known })
+        Ok(Self { kind, group_power, seed, items, net, backbone: Sha256::digest(&weights).into(), known })
     }
 
     /// Fits the layer on the training items and adds it to the residual network.
@@ -111,7 +206,7 @@ impl Head {
     ) -> Result<Vec<Vec<Measured>>> {
         let (items, fold_of): (Vec<&Item>, Vec<usize>) =
             self.items.iter().zip(fold_of).filter(|(i, _)| !i.dev).unzip();
-        let (d, copies) = (self.selection.len(), self.task.copies);
+        let (d, copies) = (self.kind.places().1.len(), self.kind.copies());
         let x = self.features(run, data_digest, &items)?;
         (0..folds)
             .map(|fold| {
@@ -145,7 +240,7 @@ impl Head {
 
     /// Fits the layer on descriptions of items, copies side by side.
     fn fit_layer(&self, run: &Run<'_>, mut x: Vec<f32>, items: &[&Item]) -> Result<Layer> {
-        let d = self.selection.len();
+        let d = self.kind.places().1.len();
         let n = x.len() / d;
         let (mut mean, mut sd) = (vec![0.0_f64; d], vec![0.0_f64; d]);
         for row in x.chunks_exact(d) {
@@ -165,11 +260,12 @@ impl Head {
             }
         }
         let rows: Vec<&Item> =
-            items.iter().flat_map(|item| std::iter::repeat_n(*item, self.task.copies)).collect();
+            items.iter().flat_map(|item| std::iter::repeat_n(*item, self.kind.copies())).collect();
         let targets: Vec<f64> = rows.iter().map(|i| f64::from(u8::from(i.fabricated))).collect();
         let weights = self.weights(&rows);
         run.note(format!("fitting {d} weights on {n} descriptions"));
-        let linear = logistic::fit(&x, d, &targets, &weights, self.task.ridge, self.task.steps)
+        let (ridge, steps) = self.kind.solver();
+        let linear = logistic::fit(&x, d, &targets, &weights, ridge, steps)
             .ok_or_else(|| Error::config(run.config, "nothing to fit"))?;
         Ok(Layer { mean, scale, linear })
     }
@@ -178,10 +274,10 @@ impl Head {
     /// that an interrupted run continues and another head on the same features costs little.
     fn features(&self, run: &Run<'_>, data_digest: &str, items: &[&Item]) -> Result<Vec<f32>> {
         std::fs::create_dir_all(run.run_dir).map_err(|e| Error::io(run.run_dir, e))?;
-        let law =
-            toml::to_string(&self.task.laundering).map_err(|e| Error::config(run.config, e.to_string()))?;
+        let law = self.kind.law().map_err(|e| Error::config(run.config, e.to_string()))?;
+        let copies = self.kind.copies();
         let key = Sha256::new()
-            .chain_update(format!("{}\0{}\0{TILES}\0{data_digest}\0{law}", self.seed, self.task.copies))
+            .chain_update(format!("{}\0{copies}\0{data_digest}\0{law}", self.seed))
             .chain_update(self.backbone)
             .finalize();
         let path = run.run_dir.join(format!("features-{}.f32", &hex(&key)[..16]));
@@ -189,7 +285,8 @@ impl Head {
         if let Ok(mut file) = File::open(&path) {
             file.read_to_end(&mut bytes).map_err(|e| Error::io(&path, e))?;
         }
-        let per_item = self.task.copies * Selection::all().len();
+        let (all, places) = self.kind.places();
+        let per_item = copies * all;
         // What a stopped run left of an item is made again.
         bytes.truncate(bytes.len() / (4 * per_item) * 4 * per_item);
         let mut x: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
@@ -208,24 +305,41 @@ impl Head {
             if run.stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped(path));
             }
-            run.note(format!("features of {} of {} pictures", x.len() / per_item, items.len()));
+            run.note(format!("features of {} of {} items", x.len() / per_item, items.len()));
             let new = chunk.par_iter().map(|item| self.copies(item)).collect::<Result<Vec<_>>>()?.concat();
             let bytes: Vec<u8> = new.iter().flat_map(|v| v.to_le_bytes()).collect();
             file.write_all(&bytes).map_err(|e| Error::io(&path, e))?;
             x.extend(new);
         }
-        let places = self.selection.places();
-        let all = Selection::all().len();
         Ok(x.chunks_exact(all).flat_map(|row| places.iter().filter_map(|&p| row.get(p).copied())).collect())
     }
 
     fn copies(&self, item: &Item) -> Result<Vec<f32>> {
-        let small = resize_to_longest(&picture(item)?, LONGEST);
         let mut out = Vec::new();
-        for copy in 0..self.task.copies {
-            let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
-            let laundered = self.task.laundering.launder(&small, &mut rng);
-            out.extend(Selection::all().describe(&self.net, &laundered, TILES)?);
+        match &self.kind {
+            Kind::Pictures { task, .. } => {
+                let small = resize_to_longest(&picture(item)?, LONGEST);
+                for copy in 0..task.copies {
+                    let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
+                    let laundered = task.laundering.launder(&small, &mut rng);
+                    out.extend(Selection::all().describe(&self.net, &laundered, TILES)?);
+                }
+            }
+            Kind::Recordings { task, spectrogram, .. } => {
+                let wave = audio::recording(item)?;
+                for copy in 0..task.copies {
+                    let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
+                    // A little more than a window, for what speed and trimming take away.
+                    let part = audio::stretch(&wave.samples, WINDOW + WINDOW / 4, &mut rng);
+                    let heard = match copy {
+                        0 => equalise(part),
+                        _ => equalise(&task.laundering.launder(part, &mut rng)),
+                    };
+                    let sound = heard.get(between_silence(&heard)).unwrap_or(&heard);
+                    let window = tile(audio::stretch(sound, WINDOW, &mut rng), WINDOW);
+                    out.extend(spectrogram.describe(&self.net, &every_map(), &window)?);
+                }
+            }
         }
         Ok(out)
     }
@@ -250,7 +364,7 @@ impl Head {
     /// All values under their names, rounded as they are shipped.
     fn assemble(&self, layer: &Layer, mix: [f64; 2]) -> Result<Params> {
         let mut params = Params::new(0);
-        PretrainedDetector::new(&mut params, &self.residual, self.selection.clone())?;
+        self.kind.detector(&mut params)?;
         for (name, values) in &self.known {
             params.set(name, values.clone())?;
         }
@@ -268,32 +382,43 @@ impl Head {
         Ok(params)
     }
 
-    /// How much each logit counts: its share over its standard deviation on the development items, in the condition that most
-    /// pictures are met in. Their labels are not looked at.
+    /// How much each logit counts: its share over its standard deviation on the development items, pictures in the condition
+    /// that most are met in. Their labels are not looked at.
     fn mix(&self, weights: &[u8]) -> Result<([f64; 2], String)> {
         let mut params = Params::new(0);
-        let detector = PretrainedDetector::new(&mut params, &self.residual, self.selection.clone())?;
+        let detector = self.kind.detector(&mut params)?;
         params.load_safetensors(weights)?;
         let dev: Vec<&Item> = self.items.iter().filter(|i| i.dev).collect();
         let found = dev
             .par_iter()
             .map(|item| {
-                let pixels = picture(item)?;
-                let mut rng = item_rng(self.seed, &item.name, Condition::Web.name());
-                let (linear, found) =
-                    detector.both(&Media::Image(Condition::Web.apply(&pixels, &mut rng)))?;
+                let (linear, found) = match &detector {
+                    Both::Pictures(detector) => {
+                        let pixels = picture(item)?;
+                        let mut rng = item_rng(self.seed, &item.name, Condition::Web.name());
+                        detector.both(&Media::Image(Condition::Web.apply(&pixels, &mut rng)))?
+                    }
+                    Both::Recordings(detector) => {
+                        let (windows, found) = detector.both(&Media::Audio(audio::recording(item)?))?;
+                        (windows.iter().sum::<f64>() / windows.len().max(1) as f64, found)
+                    }
+                };
                 Ok(found.abstain.is_none().then_some([linear, found.logit]))
             })
             .collect::<Result<Vec<_>>>()?;
         let rows: Vec<[f64; 2]> = found.into_iter().flatten().collect();
         let n = rows.len().max(1) as f64;
-        let share = [1.0 - self.task.residual_share, self.task.residual_share];
+        let share = [1.0 - self.kind.share(), self.kind.share()];
         let mix = [0, 1].map(|j| {
             let mean = rows.iter().map(|r| r[j]).sum::<f64>() / n;
             let sd = (rows.iter().map(|r| (r[j] - mean).powi(2)).sum::<f64>() / n).sqrt();
             share[j] / sd.max(1e-6)
         });
-        let log = format!("logit,weight\nfeatures,{:.5}\nresiduals,{:.5}\n", mix[0], mix[1]);
+        let beside = match &self.kind {
+            Kind::Pictures { .. } => "residuals",
+            Kind::Recordings { .. } => "cepstra",
+        };
+        let log = format!("logit,weight\nfeatures,{:.5}\n{beside},{:.5}\n", mix[0], mix[1]);
         Ok((mix, log))
     }
 }
@@ -304,18 +429,31 @@ impl Subject for Head {
     }
 
     fn architecture(&self) -> Architecture {
-        Architecture::Pretrained {
-            residual: self.residual.clone(),
-            tile_maps: self.task.tile_maps.clone(),
-            whole_maps: self.task.whole_maps.clone(),
+        match &self.kind {
+            Kind::Pictures { task, residual, .. } => Architecture::Pretrained {
+                residual: residual.clone(),
+                tile_maps: task.tile_maps.clone(),
+                whole_maps: task.whole_maps.clone(),
+            },
+            Kind::Recordings { task, network, lfcc, .. } => Architecture::Spectral {
+                network: network.clone(),
+                lfcc: lfcc.clone(),
+                maps: task.maps.clone(),
+            },
         }
     }
 
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {
-        super::image::measure(&self.items, self.seed, detector)
+        match &self.kind {
+            Kind::Pictures { .. } => super::image::measure(&self.items, self.seed, detector),
+            Kind::Recordings { .. } => audio::measure(&self.items, detector),
+        }
     }
 
     fn leaks(&self) -> Result<Vec<Leak>> {
-        leaks(&self.items, self.seed, LONGEST, 224, &self.task.laundering)
+        match &self.kind {
+            Kind::Pictures { task, .. } => leaks(&self.items, self.seed, LONGEST, 224, &task.laundering),
+            Kind::Recordings { .. } => audio::leaks(&self.items, self.seed),
+        }
     }
 }

@@ -106,6 +106,48 @@ pub(crate) fn figures(measured: &[Measured], leaks: &[Leak], seed: u64) -> Optio
     Some((figures, calibrations))
 }
 
+/// Least items of each class for a collection to count by itself.
+const LEAST_WITHIN: usize = 4;
+
+/// AUROC and EER within collections that have both classes, their mean over the collections: there, microphones, speakers,
+/// cameras and topics are shared by both classes and tell nothing. The intervals come from the items of each collection.
+pub(crate) fn within(measured: &[Measured], items: &[manifest::Item], seed: u64) -> Vec<Row> {
+    let collection: BTreeMap<&str, &str> =
+        items.iter().map(|i| (i.name.as_str(), i.collection.as_str())).collect();
+    let mut rows = Vec::new();
+    for m in measured.iter().filter(|m| !m.part) {
+        let mut parts: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
+        for s in &m.scores {
+            if let Some(collection) = collection.get(s.name.as_str()) {
+                // Items are drawn, not groups: a collection has few of those.
+                parts.entry(collection).or_default().push(Scored { group: s.name.clone(), ..s.clone() });
+            }
+        }
+        parts.retain(|_, part| counts(part).into_iter().all(|n| n >= LEAST_WITHIN));
+        for (name, f) in [("AUROC", metrics::auroc as Metric), ("EER", metrics::eer)] {
+            let of = |part: &Vec<Scored>| metrics::bootstrap(part, 1000, seed, f);
+            let found: Vec<Estimate> = parts.values().filter_map(of).collect();
+            if found.is_empty() {
+                continue;
+            }
+            let n = found.len() as f64;
+            let value = found.iter().map(|e| e.value).sum::<f64>() / n;
+            // Errors of independent collections add up by their squares.
+            let side = |f: fn(&Estimate) -> f64| found.iter().map(|e| f(e).powi(2)).sum::<f64>().sqrt() / n;
+            let low = (value - side(|e| e.value - e.low)).max(0.0);
+            let high = (value + side(|e| e.high - e.value)).min(1.0);
+            let items = parts.values().map(|p| counts(p)).fold([0; 2], |[a, b], [c, d]| [a + c, b + d]);
+            rows.push(Row {
+                slice: m.condition.clone(),
+                metric: format!("{name} within a collection, mean of {}", found.len()),
+                estimate: Estimate { value, low, high },
+                items,
+            });
+        }
+    }
+    rows
+}
+
 fn counts(scores: &[Scored]) -> [usize; 2] {
     let fabricated = scores.iter().filter(|s| s.fabricated).count();
     [scores.len() - fabricated, fabricated]
@@ -267,9 +309,10 @@ pub(crate) fn card(file: &ModelFile, config: &TrainConfig, items: &[manifest::It
         file.id, file.summary, file.licence, file.sha256, file.data_digest, anew, file.seed, file.id
     );
     let summary = manifest::summary(items);
-    let effort = match (&config.schedule, &config.pretrained) {
-        (Some(s), _) => format!("{} steps of {}", s.steps, s.batch),
-        (_, Some(p)) => format!("{} laundered copies of each", p.copies),
+    let effort = match (&config.schedule, &config.pretrained, &config.spectral) {
+        (Some(s), _, _) => format!("{} steps of {}", s.steps, s.batch),
+        (_, Some(p), _) => format!("{} laundered copies of each", p.copies),
+        (_, _, Some(s)) => format!("{} copies of each, all but one of them laundered", s.copies),
         _ => String::new(),
     };
     let count = |split: &str, class: usize| summary.get(split).map_or(0, |c| c[class]);

@@ -112,6 +112,7 @@ mod tests {
             generator: String::new(),
             dev,
             language: String::new(),
+            taught: None,
         }
     }
 

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::{
     Event, Leak, Measured, Subject, Task, TextTask, TrainConfig,
-    image::{Answer, conditions, facts_of, item_rng, smooth, split},
+    image::{Answer, conditions, facts_of, item_rng, split},
     manifest::{Item, Source},
 };
 use crate::{
@@ -166,7 +166,7 @@ impl Task for Texts {
     }
 
     fn prepare(&self, picks: Vec<(usize, ChaCha8Rng)>) -> Result<Batch> {
-        let targets = picks.iter().map(|(i, _)| smooth(self.items[*i].fabricated, self.smoothing)).collect();
+        let targets = picks.iter().map(|(i, _)| self.items[*i].target(self.smoothing)).collect();
         let prepared: Vec<Prepared> = picks
             .into_par_iter()
             .map(|(i, mut rng)| {
