@@ -212,7 +212,7 @@ const EVAL_DETAILS: &str = "\
 DATA is a manifest (CSV or JSON Lines as for `candor train`), a folder with subfolders named real or bonafide or human and
 ai or fake or spoof, or a public collection in its own layout (GenImage, ASVspoof, RAID and others: datasets/layouts.md).
 
-Writes report.html, metrics.json and metrics.md (the same figures) and scores.csv (a row for each item and condition) to the output
+Writes report.html, metrics.json and metrics.md (the same figures), scores.csv (a row for each item and condition) to the output
 folder, and prints the main figures. Every figure has a 95 % interval: a bootstrap over groups, or Wilson's for shares.
 The same data and version give the same bytes. A run that was stopped is continued by the same command.
 
@@ -443,8 +443,9 @@ pub(crate) struct TrainArgs {
     /// Learn from this detector's scores too: a CSV file with path and score, such as the scores.csv of `candor eval`
     ///
     /// The configuration says under [distillation] what they count for: share (0 to 1, the label has the rest) and
-    /// temperature (what the logits are divided by). Only scores of training items are used.
-    #[arg(long, value_name = "CSV", conflicts_with = "calibrate_only")]
+    /// temperature (what the logits are divided by). Only scores of training items are used. Not with --folds: a teacher
+    /// that has seen what a fold leaves out would tell of it.
+    #[arg(long, value_name = "CSV", conflicts_with_all = ["calibrate_only", "folds"])]
     pub(crate) teacher: Option<PathBuf>,
 
     /// Threads [default: number of processors]

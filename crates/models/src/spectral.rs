@@ -24,7 +24,7 @@ const ROWS: usize = FRAME / 2;
 const UNIT_DB: f32 = 25.0;
 /// Units at which brightness ends.
 const MOST: f32 = 2.0;
-/// Power that is taken for none, of a sine of amplitude 1 having a quarter.
+/// Power that is added before the logarithm; a sine of amplitude 1 has 1/4.
 const FLOOR: f32 = 1e-11;
 
 /// Share of the peak that ends the silence before and after.
@@ -184,5 +184,48 @@ impl Detector for SpectralDetector {
             return Err(Error::NotFinite("audio".into()));
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_at_the_ends_is_cut_and_none_inside() {
+        let mut x = vec![0.001_f32; 100];
+        x[20] = 0.5;
+        x[60] = -0.4;
+        assert_eq!(between_silence(&x), 20..61);
+        assert_eq!(between_silence(&[0.0; 5]), 0..5);
+        assert_eq!(between_silence(&[]), 0..0);
+    }
+
+    #[test]
+    fn a_fixed_channel_and_the_level_leave_no_trace_in_a_picture() {
+        let spectrogram = Spectrogram::new().unwrap();
+        let tone = |n: usize| (n as f32 * 0.3).sin() * (0.2 + 0.1 * (n as f32 * 2e-3).sin());
+        let x: Vec<f32> = (0..WINDOW).map(tone).collect();
+        let quiet: Vec<f32> = x.iter().map(|v| v * 0.25).collect();
+        let [a, b] = [&x, &quiet].map(|x| spectrogram.picture(x).unwrap());
+        assert_eq!(a.dims(), [1, 3, ROWS, (WINDOW - FRAME) / HOP + 1]);
+        // At the tone's frequency, far above the floor.
+        let row = (0.3 / std::f32::consts::TAU * FRAME as f32).round() as usize;
+        let line = |x: &Tensor| x.get(0).unwrap().get(1).unwrap().get(row).unwrap().to_vec1::<f32>().unwrap();
+        let (a, b) = (line(&a), line(&b));
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-3));
+        assert!(a.iter().any(|v| v.abs() > 0.05));
+    }
+
+    #[test]
+    fn what_a_description_needs_is_what_is_computed() {
+        let mut params = Params::new(4);
+        let net = EfficientNetLite0::new(&mut params).unwrap();
+        let spectrogram = Spectrogram::new().unwrap();
+        let x: Vec<f32> = (0..WINDOW).map(|n| (n as f32 * n as f32 * 1e-5).sin() * 0.1).collect();
+        let all = spectrogram.describe(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap();
+        let some = spectrogram.describe(&net, &[1, 2], &x).unwrap();
+        assert_eq!(all.len(), len(&[0, 1, 2, 3, 4, 5, 6]));
+        assert_eq!(some, all[len(&[0])..len(&[0, 1, 2])]);
     }
 }

@@ -190,6 +190,11 @@ pub fn train(run: &Run<'_>) -> Result<PathBuf> {
     let digest = manifest::digest(&items)?;
     run.note(format!("data digest {digest}"));
     match (run.teacher, &config.distillation) {
+        (_, Some(_)) if matches!(run.job, Job::Folds(..)) => {
+            let reason =
+                "[distillation] can't be cross-validated: the teacher has seen what a fold leaves out";
+            return Err(Error::config(run.config, reason));
+        }
         (Some(path), Some(how)) => {
             let found = manifest::teach(&mut items, path, how)?;
             run.note(format!("{found} training items have a score of the teacher"));

@@ -380,3 +380,47 @@ fn table(out: &mut String, rows: &[Row]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manifest::{Item, Source};
+
+    /// Two collections that are told apart within, at levels that mislead between them; a third has one class only.
+    #[test]
+    fn figures_within_collections_do_not_see_what_differs_between_them() {
+        let (mut items, mut scores) = (Vec::new(), Vec::new());
+        for (collection, level, classes) in [("a", 0.0, 2), ("b", 100.0, 2), ("c", -100.0, 1)] {
+            for i in 0..12 {
+                let fabricated = i % classes == 1;
+                // The genuine items of "a" and "b" all score lower than the made ones beside them.
+                let score = level + f64::from(u8::from(fabricated)) * 10.0 + f64::from(i) * 0.1;
+                let name = format!("{collection}{i}");
+                scores.push(Scored { name: name.clone(), score, fabricated, group: collection.into() });
+                items.push(Item {
+                    source: Source::Inline(String::new()),
+                    name,
+                    fabricated,
+                    group: collection.into(),
+                    collection: collection.into(),
+                    generator: String::new(),
+                    dev: true,
+                    language: String::new(),
+                    taught: None,
+                });
+            }
+        }
+        let pooled: Vec<&Scored> = scores.iter().filter(|s| s.group != "c").collect();
+        assert!(metrics::auroc(&pooled).unwrap() < 0.8);
+        let strata = vec![String::new(); scores.len()];
+        let measured = Measured { condition: "clean".into(), scores, strata, abstained: 0, part: false };
+        let rows = within(&[measured], &items, 1);
+        let expected = [("AUROC", 1.0), ("EER", 0.0)];
+        assert_eq!(rows.len(), expected.len());
+        for (row, (name, value)) in rows.iter().zip(expected) {
+            assert_eq!(row.metric, format!("{name} within a collection, mean of 2"));
+            assert!((row.estimate.value - value).abs() < 1e-12, "{row:?}");
+            assert_eq!(row.items, [12, 12]);
+        }
+    }
+}
