@@ -215,6 +215,14 @@ impl Scanner {
         scan
     }
 
+    /// Reads a file as [`Scanner::scan_path`] does, for callers that look at the bytes before they scan them.
+    ///
+    /// # Errors
+    /// Why it cannot be read: it is missing, closed, no file or larger than the limit.
+    pub fn read(&self, path: &Path) -> std::result::Result<Vec<u8>, Failure> {
+        read(path, self.options.max_file_bytes).map_err(|(failure, _)| failure)
+    }
+
     /// An error verdict for a file that the caller could not hand over.
     pub fn failure(&self, name: &str, code: ErrorCode, message: impl Into<String>) -> Scan {
         Scan::failed(self.blank(name), code, message)

@@ -339,6 +339,10 @@ pub enum ErrorCode {
     Detector,
     /// A mistake in this program.
     Internal,
+    /// There was no verdict within the time that one file may take.
+    TimeLimit,
+    /// The process that scanned it ended.
+    Crashed,
 }
 
 impl ErrorCode {
@@ -358,6 +362,8 @@ impl ErrorCode {
             Self::NotFinite => "not-finite",
             Self::Detector => "detector",
             Self::Internal => "internal",
+            Self::TimeLimit => "time-limit",
+            Self::Crashed => "crashed",
         }
     }
 }
@@ -397,6 +403,8 @@ mod tests {
             ErrorCode::NotFinite,
             ErrorCode::Detector,
             ErrorCode::Internal,
+            ErrorCode::TimeLimit,
+            ErrorCode::Crashed,
         ] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }

@@ -66,6 +66,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Judge files and folders
     Scan(ScanArgs),
+    /// Judge any number of files, resumably, with exactly one result each
+    Batch(BatchArgs),
+    /// Judge the files of a folder as they come
+    Watch(WatchArgs),
+    /// Fit the flagging threshold to your own genuine files
+    Calibrate(CalibrateArgs),
     /// Show what files declare about their origin
     Inspect(InspectArgs),
     /// Write China's AIGC label into files
@@ -80,6 +86,9 @@ pub(crate) enum Command {
     Model(ModelArgs),
     /// Print the JSON Schema of a result
     Schema,
+    /// Scan for another process
+    #[command(hide = true)]
+    ScanProcess(ScanProcessArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -483,6 +492,21 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) explain: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+
+    /// No progress bar and no summary
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Exit with status 4 when a file gets this label or a stronger one
+    #[arg(long, value_enum, value_name = "LABEL")]
+    pub(crate) fail_on: Option<FailOn>,
+}
+
+/// How files are judged, whatever the command.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct JudgeArgs {
     /// Probability that a file is machine-made before it was looked at
     ///
     /// Between 0 and 1, both excluded. It moves the reported probability, never the label.
@@ -517,14 +541,235 @@ pub(crate) struct ScanArgs {
     /// Results are the same whatever the number.
     #[arg(short, long, value_parser = jobs, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+}
 
-    /// No progress bar and no summary
+const BATCH_DETAILS: &str = "\
+A SOURCE is a file, a folder with all below it, a pattern in quotes ('uploads/**/*.jpg'), an archive (.zip, .tar, .tar.gz), whose \
+entries are judged as archive!/entry, or - for a list of paths on standard input. --list reads paths from a table.
+
+Every input gets exactly one result. Run the same command again after Ctrl-C, a crash, a power cut or a full disk: it goes on \
+where it stopped. Run it later: only new and changed files are judged. A file of another time or size is compared by its digest; \
+when it did change it gets a new result, and the last line of a path counts. OUT.state/ keeps what that needs.
+
+Files are scanned in processes of their own: one that crashes, hangs or takes too much memory costs its file, which is \
+recorded as an error, and no other.
+
+A policy (--policy) says what is done with a verdict: pass, label, review or block.
+
+  [default]                    # or [image], [audio], [text]
+  ai-generated = \"label\"
+  suspected = \"review\"
+  inconclusive = \"pass\"
+  no-sign = \"pass\"
+  error = \"review\"
+  [costs]                      # of mistakes, in any unit
+  missed = 1
+  false-alarm = 5
+  [review]
+  capacity = 200               # items a day
+
+Examples:
+  candor batch uploads/ -o verdicts.jsonl
+  candor batch -o verdicts.parquet --list uploads.csv --column file
+  find . -name '*.jpg' | candor batch - -o verdicts.csv
+  candor batch uploads/ -o verdicts.jsonl --policy policy.toml --review queue.csv
+  candor label --from verdicts.jsonl --propagator 'My Platform'";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = BATCH_DETAILS)]
+#[command(group(ArgGroup::new("input").required(true).multiple(true).args(["sources", "list"])))]
+pub(crate) struct BatchArgs {
+    /// Files, folders, patterns and archives; `-` is a list of paths on standard input
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+
+    /// A list of paths: a table (CSV, Parquet, JSON Lines), relative to its folder, or else a path a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) list: Option<PathBuf>,
+
+    /// The column of the table that holds the paths
+    #[arg(long, default_value = "path", value_name = "NAME")]
+    pub(crate) column: String,
+
+    #[command(flatten)]
+    pub(crate) options: BatchOptions,
+}
+
+const WATCH_DETAILS: &str = "\
+Judges the files of a folder and all below it, then those that come, until Ctrl-C. Results and state are those of `candor \
+batch`, so that either continues the other.
+
+Example:
+  candor watch uploads/ -o verdicts.jsonl --policy policy.toml";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = WATCH_DETAILS)]
+pub(crate) struct WatchArgs {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+
+    /// Seconds between two looks at the folder
+    #[arg(long, default_value_t = 2.0, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) interval: f64,
+
+    /// Seconds that a file must have been left alone, so that none is judged while it is being written
+    #[arg(long, default_value_t = 2.0, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) settle: f64,
+
+    #[command(flatten)]
+    pub(crate) options: BatchOptions,
+}
+
+/// How the results of a batch are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BatchFormat {
+    /// One JSON object a line, written as results come
+    Jsonl,
+    /// One row a file, for spreadsheets
+    Csv,
+    /// Columns, and the whole result as JSON in the last
+    Parquet,
+    /// The table `results` of a database
+    Sqlite,
+}
+
+/// What `candor batch` and `candor watch` share.
+#[derive(Debug, ClapArgs)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub(crate) struct BatchOptions {
+    /// Where results go; the form follows the extension: .jsonl, .csv, .parquet, .sqlite
+    ///
+    /// JSON Lines are written as results come, the others when the batch is done.
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+
+    /// How results are written [default: by the extension of OUT]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<BatchFormat>,
+
+    /// Start over: forget the results in OUT
+    #[arg(long)]
+    pub(crate) fresh: bool,
+
+    /// Judge once more what could not be judged before
+    #[arg(long)]
+    pub(crate) retry_errors: bool,
+
+    /// Judge this share of the inputs, in percent, drawn by a digest of their names
+    #[arg(long, value_parser = percent, value_name = "PERCENT")]
+    pub(crate) sample: Option<f64>,
+
+    /// Stop after this many inputs; the next run goes on
+    #[arg(long, value_name = "N")]
+    pub(crate) max_files: Option<NonZeroUsize>,
+
+    /// Only files changed since then: a duration (24h, 7d) or a date (2026-01-31, in UTC)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+
+    /// Judge archives as files, which they are not: an error for each
+    #[arg(long)]
+    pub(crate) no_archives: bool,
+
+    /// Scan identical contents again in place of reusing the result
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// What is done with a verdict, TOML; see below
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// Write what people are to look at, the costliest first, to this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) review: Option<PathBuf>,
+
+    /// Scan in this process: a little faster, without limits of time and memory
+    #[arg(long, overrides_with = "isolate")]
+    pub(crate) no_isolate: bool,
+
+    /// Scan in processes of their own, which is the default
+    #[arg(long)]
+    pub(crate) isolate: bool,
+
+    /// Seconds that one file may take
+    #[arg(long, default_value_t = 300.0, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) time_limit: f64,
+
+    /// Address space of a scanning process in MiB, of which 1024 are set aside at the start
+    #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u64).range(1536..), value_name = "MIB")]
+    pub(crate) memory_limit: u64,
+
+    /// Times that a file is tried again after a crash, a hang or a failed read
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) retries: u32,
+
+    /// MiB of files that may wait in memory
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..), value_name = "MIB")]
+    pub(crate) in_flight: u64,
+
+    /// No progress and no summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Exit with status 4 when a file gets this label or a stronger one
+    /// Exit with status 4 when a file has this label or a stronger one
     #[arg(long, value_enum, value_name = "LABEL")]
     pub(crate) fail_on: Option<FailOn>,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+const CALIBRATE_DETAILS: &str = "\
+The threshold that files are flagged from is the score that few genuine files reach. The built-in one was fitted to public \
+material; a platform's own uploads may score higher or lower as a whole. This fits it to a sample of them, which must be genuine, \
+recent and drawn at random: 50 of a kind of media at least, better 1,000. The networks and the map to probabilities stay.
+
+Example:
+  candor calibrate genuine-uploads/ -o our-weights/
+  candor scan --weights our-weights/ new.jpg";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = CALIBRATE_DETAILS)]
+pub(crate) struct CalibrateArgs {
+    /// Files and folders, all of them genuine
+    #[arg(value_name = "GENUINE", required = true)]
+    pub(crate) genuine: Vec<PathBuf>,
+
+    /// Folder for the models with their new thresholds
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    /// Share of false alarms that the printed figures are for
+    #[arg(long, visible_alias = "fpr", default_value_t = FLAG_P, value_parser = probability, value_name = "P")]
+    pub(crate) threshold: f64,
+
+    /// Begin with the models of this folder in place of the built-in ones
+    #[arg(long, env = "CANDOR_WEIGHTS", hide_env_values = true, value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Use this model for its kind of media in place of the preferred one; `candor model list` shows all
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Vec<String>,
+
+    /// Files to work on at the same time [default: number of processors]
+    #[arg(short, long, value_parser = jobs, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// No progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// A process that scans for another; requests and answers go through its standard input and output.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ScanProcessArgs {
+    /// Address space in MiB
+    #[arg(long)]
+    pub(crate) memory_limit: u64,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
 }
 
 /// How results are written.
@@ -626,6 +871,20 @@ fn probability(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(p) if p > 0.0 && p < 1.0 => Ok(p),
         _ => Err("must be a number between 0 and 1, both excluded, for instance 0.01".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('%').unwrap_or(text).parse::<f64>() {
+        Ok(p) if p > 0.0 && p <= 100.0 => Ok(p),
+        _ => Err("must be a percentage above 0 and up to 100".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(s) if s > 0.0 && s <= 1e9 => Ok(s),
+        _ => Err("must be a number of seconds above 0".to_owned()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The candor command.
 
 mod args;
+mod batch;
+mod calibrate;
 mod escape;
 mod eval;
 mod exit;
@@ -36,6 +38,10 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Scan(args) => scan::run(args),
+        Command::Batch(args) => batch::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
+        Command::Watch(args) => batch::watch(args),
+        Command::ScanProcess(args) => batch::serve(&args.judge, args.memory_limit),
         Command::Eval(args) => eval::run(args),
         Command::Leaderboard(args) => leaderboard::run(args),
         Command::Inspect(args) => inspect::run(args),

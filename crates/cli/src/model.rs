@@ -120,7 +120,8 @@ pub(crate) fn registry(weights: Option<&Path>, wanted: &[String]) -> anyhow::Res
     Ok(Registry::choose(&found(weights)?, wanted)?)
 }
 
-fn found(weights: Option<&Path>) -> anyhow::Result<Vec<ModelFiles>> {
+/// The models of a folder, or the embedded ones.
+pub(crate) fn found(weights: Option<&Path>) -> anyhow::Result<Vec<ModelFiles>> {
     Ok(match weights {
         Some(folder) => ModelFiles::in_dir(folder)?,
         None => ModelFiles::embedded(),
@@ -225,7 +226,7 @@ fn export(files: &ModelFiles, mut file: ModelFile, output: &Path, dtype: Dtype) 
 }
 
 /// Writes beside the place and moves, so that no half file is left.
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create the folder {}", folder.display()))?;

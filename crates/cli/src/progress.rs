@@ -18,7 +18,7 @@ impl Progress {
         if let Some(bar) = &progress.0 {
             // The total is counted on the side, so that the first result does not wait for it.
             let (counted, paths) = (bar.clone(), paths.to_owned());
-            std::thread::spawn(move || counted.set_length(walk::inputs(&paths).count() as u64));
+            std::thread::spawn(move || counted.set_length(walk::inputs(paths).count() as u64));
         }
         progress
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use candor::{Artifact, DECODER_THREAD, ErrorCode, Label, MediaKind, Note, ScanOptions, Scanner, Verdict};
 
-use crate::args::{FailOn, Format, ScanArgs};
+use crate::args::{FailOn, Format, JudgeArgs, ScanArgs};
 use crate::exit::Exit;
 use crate::model;
 use crate::order::in_order;
@@ -30,14 +30,12 @@ pub(crate) fn run(args: &ScanArgs) -> anyhow::Result<Exit> {
     // wait for each other; it takes its size from this variable.
     // SAFETY: this is the only thread so far.
     unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
-    let scanner = scanner(args)?;
+    let scanner = scanner(&args.judge)?;
     if let Some(folder) = &args.explain {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|_| WORKER.to_owned()).build()?;
+    let pool = pool(threads(args.judge.jobs))?;
     silence_workers();
     ctrlc::set_handler(|| {
         // Whoever asks twice does not want to wait for what is in flight.
@@ -47,11 +45,11 @@ pub(crate) fn run(args: &ScanArgs) -> anyhow::Result<Exit> {
     })?;
 
     let mut sink = sink(args.format);
-    let mut tally = Tally { only: args.only.map(MediaKind::from), ..Tally::default() };
+    let mut tally = Tally { only: args.judge.only.map(MediaKind::from), ..Tally::default() };
     let progress = Progress::start(&args.paths, args.quiet);
     let work = |input| judge(&scanner, input, args.explain.is_some());
     let written: anyhow::Result<()> =
-        in_order(&pool, walk::inputs(&args.paths), &INTERRUPTED, work, |(verdict, artifact)| {
+        in_order(&pool, walk::inputs(args.paths.clone()), &INTERRUPTED, work, |(verdict, artifact)| {
             progress.advance();
             tally.add(&verdict);
             if verdict.is_skipped() {
@@ -81,7 +79,18 @@ pub(crate) fn run(args: &ScanArgs) -> anyhow::Result<Exit> {
     Ok(if interrupted { Exit::Interrupted } else { tally.exit(args.fail_on) })
 }
 
-fn scanner(args: &ScanArgs) -> anyhow::Result<Scanner> {
+/// How many files are worked on at the same time.
+pub(crate) fn threads(jobs: Option<NonZeroUsize>) -> usize {
+    jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+}
+
+/// Threads that work on files.
+pub(crate) fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|_| WORKER.to_owned()).build()?)
+}
+
+/// The scanner that the options ask for.
+pub(crate) fn scanner(args: &JudgeArgs) -> anyhow::Result<Scanner> {
     let options = ScanOptions {
         prior: args.prior,
         flag_p: args.threshold,
@@ -135,7 +144,7 @@ fn sink(format: Format) -> Box<dyn Sink> {
 }
 
 /// Keeps panics on workers off standard error: they are caught and become verdicts.
-fn silence_workers() {
+pub(crate) fn silence_workers() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !matches!(std::thread::current().name(), Some(WORKER | DECODER_THREAD)) {
@@ -146,7 +155,7 @@ fn silence_workers() {
 
 /// What was found so far.
 #[derive(Debug, Default)]
-struct Tally {
+pub(crate) struct Tally {
     labels: BTreeMap<Label, u64>,
     skipped: u64,
     only: Option<MediaKind>,
@@ -161,12 +170,16 @@ impl Tally {
         }
     }
 
+    pub(crate) fn add_many(&mut self, label: Label, n: u64) {
+        *self.labels.entry(label).or_default() += n;
+    }
+
     fn count(&self, label: Label) -> u64 {
         self.labels.get(&label).copied().unwrap_or_default()
     }
 
     /// For instance `3 files: 1 suspected, 2 no-sign; 4 skipped (not image)`.
-    fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let files: u64 = self.labels.values().sum();
         let mut text = format!("{files} {}", if files == 1 { "file" } else { "files" });
         for (i, label) in Label::ALL.into_iter().filter(|&l| self.count(l) > 0).enumerate() {
@@ -179,7 +192,7 @@ impl Tally {
         text
     }
 
-    fn exit(&self, fail_on: Option<FailOn>) -> Exit {
+    pub(crate) fn exit(&self, fail_on: Option<FailOn>) -> Exit {
         let strong = self.count(Label::AiGenerated) + self.count(Label::Suspected);
         let found = match fail_on {
             None => 0,

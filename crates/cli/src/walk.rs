@@ -21,14 +21,14 @@ pub(crate) enum Input {
 ///
 /// Links to files are followed, links to folders are not unless they are named themselves: an unpacked archive must
 /// not lead the scan out of its folder or round in circles.
-pub(crate) fn inputs(paths: &[PathBuf]) -> impl Iterator<Item = Input> + '_ {
-    paths.iter().flat_map(|path| -> Box<dyn Iterator<Item = Input>> {
+pub(crate) fn inputs(paths: Vec<PathBuf>) -> impl Iterator<Item = Input> {
+    paths.into_iter().flat_map(|path| -> Box<dyn Iterator<Item = Input>> {
         if path.as_os_str() == "-" {
             Box::new(std::iter::once(Input::Stdin))
         } else if path.is_dir() {
-            Box::new(folder(path))
+            Box::new(folder(&path))
         } else {
-            Box::new(std::iter::once(Input::File(path.clone())))
+            Box::new(std::iter::once(Input::File(path)))
         }
     })
 }
@@ -61,7 +61,7 @@ mod tests {
             fs::write(root.join(name), "*").unwrap();
         }
         let paths = [root.to_owned(), PathBuf::from("-"), root.join("missing")];
-        let found: Vec<Input> = inputs(&paths).collect();
+        let found: Vec<Input> = inputs(paths.to_vec()).collect();
         let file = |name: &str| Input::File(root.join(name));
         let expected = [
             file(".gitignore"),
@@ -89,8 +89,8 @@ mod tests {
         symlink("nowhere", root.join("broken")).unwrap();
         symlink(root.join("sub"), root.join("to-folder")).unwrap();
         let file = |name: &str| Input::File(root.join(name));
-        let found: Vec<Input> = inputs(&[root.to_owned()]).collect();
+        let found: Vec<Input> = inputs(vec![root.to_owned()]).collect();
         assert_eq!(found, [file("broken"), file("sub/file"), file("to-file")]);
-        assert_eq!(inputs(&[root.join("to-folder")]).collect::<Vec<_>>(), [file("to-folder/file")]);
+        assert_eq!(inputs(vec![root.join("to-folder")]).collect::<Vec<_>>(), [file("to-folder/file")]);
     }
 }

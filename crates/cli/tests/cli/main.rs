@@ -1,6 +1,7 @@
 //! The command as its users run it.
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic, helpers included")]
 
+mod batch;
 mod eval;
 mod help;
 mod hostile;

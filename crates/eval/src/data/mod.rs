@@ -37,6 +37,28 @@ pub use layout::{Layout, detect_layout};
 /// rows follow.
 pub type Items = Box<dyn Iterator<Item = Result<Item>> + Send>;
 
+/// The cells of one column of a table (CSV, Parquet, JSON Lines, plain or under Zstandard), row by row; empty cells are left
+/// out.
+///
+/// # Errors
+/// When the file cannot be opened; a row that cannot be read, or lacks the column, is an error of its own.
+pub fn column(path: &Path, name: &str) -> Result<impl Iterator<Item = Result<String>> + use<>> {
+    let (file, name) = (path.to_owned(), name.to_owned());
+    let cell = move |row: Result<table::Row>| {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => return Some(Err(error)),
+        };
+        if !row.cells.contains_key(&name) {
+            let known: Vec<&str> = row.cells.keys().map(String::as_str).collect();
+            let message = format!("no column \"{name}\"; there are {}", known.join(", "));
+            return Some(Err(Error::row(&file, row.line, message)));
+        }
+        row.text(&name).map(Ok)
+    };
+    Ok(table::rows(path)?.filter_map(cell))
+}
+
 /// What an item is in truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Label {
