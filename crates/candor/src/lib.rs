@@ -20,6 +20,7 @@ mod region;
 mod scanner;
 mod schema;
 mod verdict;
+pub mod visible;
 
 pub use candor_features::audio::DECODER_THREAD;
 pub use candor_features::{
@@ -31,7 +32,7 @@ pub use candor_models::{
 };
 
 pub use error::{Error, Result};
-pub use explain::{Artifact, explain};
+pub use explain::{Artifact, Exhibit, Marked, exhibit, explain};
 pub use scanner::{Evidence, MAX_FILE_BYTES, Scan, ScanOptions, Scanner, ScannerBuilder};
 pub use schema::schema_json;
 pub use verdict::{

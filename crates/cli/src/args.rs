@@ -72,6 +72,14 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Fit the flagging threshold to your own genuine files
     Calibrate(CalibrateArgs),
+    /// Make a page of verdicts that people read
+    Report(ReportArgs),
+    /// Make or check a bundle that shows later what was found
+    Evidence(EvidenceArgs),
+    /// Say what was done to a file, from two versions of it
+    Compare(CompareArgs),
+    /// Make a key that bundles are signed with
+    Keygen(KeygenArgs),
     /// Show what files declare about their origin
     Inspect(InspectArgs),
     /// Write China's AIGC label into files
@@ -492,6 +500,14 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) explain: Option<PathBuf>,
 
+    /// Write a page that people read, with pictures, sound and marked texts, to this file
+    #[arg(long, value_name = "HTML")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Language of the page
+    #[arg(long, value_enum, default_value_t = ReportLanguage::En, requires = "report", value_name = "LANGUAGE")]
+    pub(crate) lang: ReportLanguage,
+
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
 
@@ -759,6 +775,168 @@ pub(crate) struct CalibrateArgs {
     /// No progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+const REPORT_DETAILS: &str = "\
+One self-contained page, to open, print or send: counts, a table to sort and filter, and for every file its picture with \
+a heat map, its sound with a timeline or its text with marked sentences, the reasons, what the evidence weighs, what it does not \
+show, the detector's measured error rates, and versions and digests. It loads nothing from elsewhere.
+
+Files are looked for under the paths of the verdicts, or in --media; one whose content has changed is not shown.
+
+Examples:
+  candor scan --report report.html uploads/                both in one
+  candor report verdicts.jsonl -o report.html
+  candor report verdicts.jsonl -o report.html --media copies/ --lang zh";
+
+/// Language of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportLanguage {
+    /// English
+    En,
+    /// Simplified Chinese; reasons stay in English
+    Zh,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = REPORT_DETAILS)]
+pub(crate) struct ReportArgs {
+    /// Verdicts, the JSON or JSON Lines of a scan or a batch; `-` is standard input
+    #[arg(value_name = "VERDICTS")]
+    pub(crate) verdicts: PathBuf,
+
+    /// The page to write
+    #[arg(short, long, value_name = "HTML")]
+    pub(crate) output: PathBuf,
+
+    /// Look for the files in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) media: Option<PathBuf>,
+
+    /// Language of the page
+    #[arg(long, value_enum, default_value_t = ReportLanguage::En, value_name = "LANGUAGE")]
+    pub(crate) lang: ReportLanguage,
+
+    /// The models that the verdicts are by, where these are not the built-in ones
+    #[arg(long, env = "CANDOR_WEIGHTS", hide_env_values = true, value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Use this model for its kind of media in place of the preferred one
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Vec<String>,
+
+    /// Files to work on at the same time [default: number of processors]
+    #[arg(short, long, value_parser = jobs, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// No progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const EVIDENCE_DETAILS: &str = "\
+A bundle is a ZIP file with the originals, the findings, the report, maps, model descriptions and a manifest with the SHA-256 of \
+everything. Any byte of it that changes is found. A signature (--key) shows who made it; a timestamp after RFC 3161 over the \
+manifest, from any authority, shows when it existed. Exit status 4 means that a bundle was changed, or that scanning once more \
+gave something else.
+
+Examples:
+  candor keygen -o office.key
+  candor evidence photo.jpg voice.mp3 -o case.zip --key office.key
+  candor evidence verify case.zip --key office.key.pub --rerun";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EVIDENCE_DETAILS, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct EvidenceArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<EvidenceCommand>,
+
+    #[command(flatten)]
+    pub(crate) make: EvidenceMakeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Check that a bundle is as it was made
+    Verify(EvidenceVerifyArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct EvidenceMakeArgs {
+    /// Files and folders
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The bundle to write
+    #[arg(short, long, value_name = "ZIP")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Leave the files themselves out and keep only their SHA-256; maps, sound and text in the report stay
+    #[arg(long)]
+    pub(crate) no_originals: bool,
+
+    /// Sign with this key, which `candor keygen` made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Language of the report
+    #[arg(long, value_enum, default_value_t = ReportLanguage::En, value_name = "LANGUAGE")]
+    pub(crate) lang: ReportLanguage,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct EvidenceVerifyArgs {
+    /// The bundle
+    #[arg(value_name = "ZIP")]
+    pub(crate) bundle: PathBuf,
+
+    /// The maker's public key, which the signature must be of
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Scan the originals once more and compare
+    #[arg(long)]
+    pub(crate) rerun: bool,
+
+    /// The models that the bundle was made with, where these are not the built-in ones
+    #[arg(long, env = "CANDOR_WEIGHTS", hide_env_values = true, value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
+}
+
+const COMPARE_DETAILS: &str = "\
+Says whether A and B are the same picture, recording or text, encoded anew, scaled, cropped or cut, which declarations \
+only one of them has, and how the evidence differs.
+
+Example:
+  candor compare original.png from-the-web.jpg";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = COMPARE_DETAILS)]
+pub(crate) struct CompareArgs {
+    /// The one file
+    #[arg(value_name = "A")]
+    pub(crate) a: PathBuf,
+
+    /// The other
+    #[arg(value_name = "B")]
+    pub(crate) b: PathBuf,
+
+    /// How the comparison is written
+    #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
+    pub(crate) format: InspectFormat,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeygenArgs {
+    /// File for the secret key; the public one goes to FILE.pub
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 /// A process that scans for another; requests and answers go through its standard input and output.

@@ -3,8 +3,10 @@
 mod args;
 mod batch;
 mod calibrate;
+mod compare;
 mod escape;
 mod eval;
+mod evidence;
 mod exit;
 mod inspect;
 mod label;
@@ -13,6 +15,7 @@ mod model;
 mod order;
 mod output;
 mod progress;
+mod report;
 mod scan;
 mod train;
 mod walk;
@@ -29,7 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let exit = match args::parse() {
-        Ok(args) => run(&args).unwrap_or_else(|error| report(&error)),
+        Ok(args) => run(&args).unwrap_or_else(|error| tell(&error)),
         Err(exit) => exit,
     };
     exit.into()
@@ -44,6 +47,10 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
         Command::ScanProcess(args) => batch::serve(&args.judge, args.memory_limit),
         Command::Eval(args) => eval::run(args),
         Command::Leaderboard(args) => leaderboard::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Evidence(args) => evidence::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Keygen(args) => evidence::keygen(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Label(args) => label::run(args),
         Command::Train(args) => train::run(args),
@@ -56,7 +63,7 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// Names a failure on standard error, unless it is only that nobody reads the output any more.
-fn report(error: &anyhow::Error) -> Exit {
+fn tell(error: &anyhow::Error) -> Exit {
     let closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
     if error.chain().filter_map(|cause| cause.downcast_ref()).any(closed) {
         return Exit::Done;

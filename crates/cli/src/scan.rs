@@ -9,7 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use candor::{Artifact, DECODER_THREAD, ErrorCode, Label, MediaKind, Note, ScanOptions, Scanner, Verdict};
+use candor::{
+    Artifact, DECODER_THREAD, ErrorCode, Exhibit, Label, MediaKind, Note, ScanOptions, Scanner, Verdict,
+};
+
+use candor_report::Item;
 
 use crate::args::{FailOn, Format, JudgeArgs, ScanArgs};
 use crate::exit::Exit;
@@ -17,6 +21,7 @@ use crate::model;
 use crate::order::in_order;
 use crate::output::{self, Record, Sink};
 use crate::progress::Progress;
+use crate::report::{self, Gathered};
 use crate::walk::{self, Input};
 
 /// Name of the threads that work on files; a panic on one of them is reported in a verdict.
@@ -47,13 +52,21 @@ pub(crate) fn run(args: &ScanArgs) -> anyhow::Result<Exit> {
     let mut sink = sink(args.format);
     let mut tally = Tally { only: args.judge.only.map(MediaKind::from), ..Tally::default() };
     let progress = Progress::start(&args.paths, args.quiet);
-    let work = |input| judge(&scanner, input, args.explain.is_some());
-    let written: anyhow::Result<()> =
-        in_order(&pool, walk::inputs(args.paths.clone()), &INTERRUPTED, work, |(verdict, artifact)| {
+    let work = |input| judge(&scanner, input, args.explain.is_some(), args.report.is_some());
+    let mut gathered = Gathered::default();
+    let written: anyhow::Result<()> = in_order(
+        &pool,
+        walk::inputs(args.paths.clone()),
+        &INTERRUPTED,
+        work,
+        |(verdict, artifact, exhibit)| {
             progress.advance();
             tally.add(&verdict);
             if verdict.is_skipped() {
                 return Ok(());
+            }
+            if args.report.is_some() {
+                gathered.add(Item { verdict: verdict.clone(), exhibit });
             }
             let artifact = match (artifact, &args.explain) {
                 (Some(artifact), Some(folder)) => {
@@ -65,10 +78,14 @@ pub(crate) fn run(args: &ScanArgs) -> anyhow::Result<Exit> {
                 _ => None,
             };
             Ok(progress.aside(|| sink.write(&Record { verdict: &verdict, artifact: artifact.as_deref() }))?)
-        })
-        .and_then(|()| Ok(sink.finish()?));
+        },
+    )
+    .and_then(|()| Ok(sink.finish()?));
     progress.finish();
     written?;
+    if let Some(page) = &args.report {
+        gathered.write(page, args.lang, args.judge.weights.as_deref())?;
+    }
 
     let interrupted = INTERRUPTED.load(Ordering::Relaxed);
     if !args.quiet {
@@ -103,7 +120,12 @@ pub(crate) fn scanner(args: &JudgeArgs) -> anyhow::Result<Scanner> {
 }
 
 /// Judges one input. Runs on a worker, so the decoded media are gone before the result waits for its turn.
-fn judge(scanner: &Scanner, input: Input, explain: bool) -> (Verdict, Option<Artifact>) {
+fn judge(
+    scanner: &Scanner,
+    input: Input,
+    explain: bool,
+    show: bool,
+) -> (Verdict, Option<Artifact>, Option<Exhibit>) {
     let scan = match input {
         Input::File(path) => scanner.scan_path(&path),
         Input::Stdin => scanner.scan_reader("-", io::stdin().lock()),
@@ -116,8 +138,9 @@ fn judge(scanner: &Scanner, input: Input, explain: bool) -> (Verdict, Option<Art
             scanner.failure(&candor::path_text(&path), code, format!("cannot list this folder: {kind}"))
         }
     };
+    let exhibit = if show { report::exhibit(&scan) } else { None };
     if !explain {
-        return (scan.verdict, None);
+        return (scan.verdict, None, exhibit);
     }
     let artifact = catch_unwind(AssertUnwindSafe(|| candor::explain(&scan)));
     let mut verdict = scan.verdict;
@@ -125,7 +148,7 @@ fn judge(scanner: &Scanner, input: Input, explain: bool) -> (Verdict, Option<Art
         verdict.warnings.push(Note::new(Note::NOT_EXPLAINED, "an internal error stopped the explanation"));
         None
     });
-    (verdict, artifact)
+    (verdict, artifact, exhibit)
 }
 
 fn sink(format: Format) -> Box<dyn Sink> {

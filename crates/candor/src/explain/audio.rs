@@ -158,7 +158,7 @@ fn envelope(samples: &[f32], share: f64) -> String {
 }
 
 /// Distance of time ticks in seconds: 1, 2 or 5 times a power of ten, at most twelve of them.
-fn tick(seconds: f64) -> f64 {
+pub(super) fn tick(seconds: f64) -> f64 {
     let mut step = 0.1;
     for factor in [2.0, 2.5, 2.0].into_iter().cycle() {
         if seconds / step <= 12.0 {

@@ -2,6 +2,7 @@
 
 mod audio;
 mod colour;
+mod exhibit;
 mod font;
 mod image;
 mod markup;
@@ -11,6 +12,8 @@ use candor_features::Media;
 use candor_models::ScoreMap;
 
 use crate::{Scan, Verdict};
+
+pub use exhibit::{Exhibit, Marked, exhibit};
 
 /// A file that shows where the score of another file comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,6 +27,7 @@ use budget::Budget;
 use executor::{Children, Executor};
 use policy::{Action, Policy};
 use source::{Content, Item, Sources, State, Wanted};
+pub(crate) use store::replace;
 use store::{Cache, Known, Line, Store};
 
 /// Without a terminal, progress is a line so often.

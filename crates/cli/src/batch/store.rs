@@ -430,11 +430,19 @@ pub(super) fn lines(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::
     }))
 }
 
-/// Writes a file in one step.
-pub(super) fn replace(
+/// Writes a file in one step; a link stays one, and what is no file (a device, a pipe) is written to as it is.
+pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
+    if path.exists() && !path.is_file() {
+        return File::create(path)
+            .map_err(anyhow::Error::new)
+            .and_then(|mut file| write(&mut file))
+            .with_context(|| format!("cannot write {}", candor::path_text(path)));
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);

@@ -8,6 +8,7 @@ mod hostile;
 mod inspect;
 mod label;
 mod model;
+mod report;
 mod samples;
 mod scan;
 mod util;

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::data::{Estimate, ReportData};
 use super::terminal::Table;
-use super::{number, visible};
+use candor::visible;
+
+use super::number;
 
 /// Evaluations of the same items, the best first.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::data::{Estimate, ReportData};
-use super::{number, visible};
+use candor::visible;
+
+use super::number;
 
 /// Metrics that the table has, in this order.
 const METRICS: [&str; 6] =

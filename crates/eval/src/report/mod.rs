@@ -11,7 +11,6 @@ mod page;
 mod plot;
 mod scale;
 mod terminal;
-mod visible;
 
 pub use data::ReportData;
 pub use markdown::markdown;

@@ -10,7 +10,7 @@ use super::data::{
 };
 use super::number::{self, MISSING};
 use super::plot::{self, Curve, Forest};
-use super::visible;
+use candor::visible;
 
 const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("sort.js");

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use super::data::{Bin, Estimate, Histogram, Threshold};
 use super::number;
 use super::scale::{Kind, Scale, thin, ticks};
-use super::visible;
+use candor::visible;
 
 /// Points that a curve keeps.
 const POINTS: usize = 200;

@@ -5,7 +5,9 @@ use std::fmt::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::data::{Class, ReportData};
-use super::{number, visible};
+use candor::visible;
+
+use super::number;
 
 /// Columns of a name.
 const NAME: usize = 32;

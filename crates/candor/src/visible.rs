@@ -24,12 +24,12 @@ fn is_hostile(c: char) -> bool {
 }
 
 /// One line of text, with hostile characters written as `\n` or `\u{202e}`. Markup is escaped elsewhere.
-pub(super) fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     escape(text, false)
 }
 
 /// As [`line`], but ends of lines stay.
-pub(super) fn block(text: &str) -> String {
+pub fn block(text: &str) -> String {
     escape(&text.replace("\r\n", "\n"), true)
 }
 
@@ -50,7 +50,7 @@ fn escape(text: &str, lines: bool) -> String {
 }
 
 /// At most `limit` characters, with an ellipsis in place of what is cut off.
-pub(super) fn head(text: &str, limit: usize) -> String {
+pub fn head(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default().trim_end()),
         None => text.to_owned(),
