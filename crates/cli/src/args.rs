@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Make a key that bundles are signed with
     Keygen(KeygenArgs),
+    /// Answer over HTTP, with a page to drop files on
+    Serve(ServeArgs),
     /// Show what files declare about their origin
     Inspect(InspectArgs),
     /// Write China's AIGC label into files
@@ -937,6 +939,83 @@ pub(crate) struct KeygenArgs {
     /// File for the secret key; the public one goes to FILE.pub
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+}
+
+const SERVE_DETAILS: &str = "\
+Open http://127.0.0.1:8720/ in a browser, drop files on it or paste a text. For programs there are POST /v1/scan, /v1/jobs, \
+/v1/label, GET /v1/models, /metrics, /healthz and /readyz; GET /openapi.json describes them.
+
+It listens on this machine alone unless --listen says otherwise, which needs keys (or --insecure, behind something that \
+checks who asks). Uploads are kept in memory while they are scanned, and the log on standard error holds no names and no content.
+
+Examples:
+  candor serve
+  curl -s --data-binary @photo.jpg 'http://127.0.0.1:8720/v1/scan?name=photo.jpg'
+  candor serve --new-key lab --keys keys.txt --per-minute 600
+  candor serve --listen 0.0.0.0:8720 --keys keys.txt --tls-certificate cert.pem --tls-key key.pem";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = SERVE_DETAILS)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub(crate) struct ServeArgs {
+    /// Address and port
+    #[arg(long, default_value = "127.0.0.1:8720", value_name = "ADDRESS")]
+    pub(crate) listen: std::net::SocketAddr,
+
+    /// File with the digests of API keys; without one nobody is asked for a key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+
+    /// Make an API key of this name, print it, add its digest to --keys, and end
+    #[arg(long, value_name = "NAME")]
+    pub(crate) new_key: Option<String>,
+
+    /// Requests a minute of the new key; 0 for no limit
+    #[arg(long, default_value_t = 0, requires = "new_key", value_name = "N")]
+    pub(crate) per_minute: u32,
+
+    /// Listen where others can reach it without keys
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
+    /// Certificate chain, PEM, for HTTPS
+    #[arg(long, requires = "tls_key", value_name = "PEM")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// Its private key, PEM
+    #[arg(long, requires = "tls_certificate", value_name = "PEM")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Files that may wait; more are turned away with status 503
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub(crate) queue: usize,
+
+    /// Largest request in MiB
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096), value_name = "MIB")]
+    pub(crate) max_body: u64,
+
+    /// Seconds that a request may take to arrive
+    #[arg(long, default_value_t = 30.0, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) read_timeout: f64,
+
+    /// Seconds until a verdict, waiting included
+    #[arg(long, default_value_t = 120.0, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) time_limit: f64,
+
+    /// Keep reviews in this SQLite file [default: in memory, until the service stops]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reviews: Option<PathBuf>,
+
+    /// Print the OpenAPI description and end
+    #[arg(long)]
+    pub(crate) openapi: bool,
+
+    /// No log
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
 }
 
 /// A process that scans for another; requests and answers go through its standard input and output.

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod report;
 mod scan;
+mod serve;
 mod train;
 mod walk;
 
@@ -51,6 +52,7 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
         Command::Evidence(args) => evidence::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Keygen(args) => evidence::keygen(args),
+        Command::Serve(args) => serve::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Label(args) => label::run(args),
         Command::Train(args) => train::run(args),

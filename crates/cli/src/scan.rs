@@ -25,7 +25,7 @@ use crate::report::{self, Gathered};
 use crate::walk::{self, Input};
 
 /// Name of the threads that work on files; a panic on one of them is reported in a verdict.
-const WORKER: &str = "scan";
+pub(crate) const WORKER: &str = "scan";
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 

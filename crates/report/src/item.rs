@@ -158,6 +158,7 @@ fn weight(v: &Verdict, llr: f64, words: &Words) -> Markup {
             h4 { (words.evidence) }
             p { (words.supports(support(llr), llr)) }
             p { (words.prior_note) }
+            div class="scroll" tabindex="0" role="region" aria-label=(words.evidence) {
             table class="small" {
                 tbody {
                     tr {
@@ -169,6 +170,7 @@ fn weight(v: &Verdict, llr: f64, words: &Words) -> Markup {
                         @for prior in PRIORS { td class="figure" { (percent(Some(posterior(prior, llr)))) } }
                     }
                 }
+            }
             }
             @if let Some(p) = v.p_value {
                 p { (percent(Some(p))) " " (words.p_note.replace("{}", &format!("p ≤ {}", v.threshold.p))) }

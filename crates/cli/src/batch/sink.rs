@@ -1,4 +1,4 @@
-//! From the lines of a finished batch to CSV, Parquet and `SQLite`.
+//! From the lines of a finished batch to CSV, Parquet and SQLite.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::output::{Csv, Record, Sink};
 /// Rows of a Parquet row group, and of a transaction.
 const GROUP: usize = 10_000;
 
-/// Columns of Parquet and `SQLite`: name and type. `verdict` is the whole result as JSON.
+/// Columns of Parquet and SQLite: name and type. `verdict` is the whole result as JSON.
 const COLUMNS: [(&str, Type); 17] = [
     ("path", Type::Text),
     ("label", Type::Text),

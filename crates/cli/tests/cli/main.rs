@@ -11,4 +11,5 @@ mod model;
 mod report;
 mod samples;
 mod scan;
+mod serve;
 mod util;
