@@ -80,6 +80,14 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Make a key that bundles are signed with
     Keygen(KeygenArgs),
+    /// Judge jobs of a NATS JetStream queue, on as many machines as there are
+    Worker(WorkerArgs),
+    /// Put a job for every file into the queue
+    Enqueue(EnqueueArgs),
+    /// Take the results out of the queue
+    Results(ResultsArgs),
+    /// Watch the queue
+    Queue(QueueArgs),
     /// Answer over HTTP, with a page to drop files on
     Serve(ServeArgs),
     /// Show what files declare about their origin
@@ -96,6 +104,18 @@ pub(crate) enum Command {
     Model(ModelArgs),
     /// Print the JSON Schema of a result
     Schema,
+    /// Print what a shell completes commands by
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command
+    Man {
+        /// Folder for them
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
     /// Scan for another process
     #[command(hide = true)]
     ScanProcess(ScanProcessArgs),
@@ -563,7 +583,9 @@ pub(crate) struct JudgeArgs {
 
 const BATCH_DETAILS: &str = "\
 A SOURCE is a file, a folder with all below it, a pattern in quotes ('uploads/**/*.jpg'), an archive (.zip, .tar, .tar.gz), whose \
-entries are judged as archive!/entry, or - for a list of paths on standard input. --list reads paths from a table.
+entries are judged as archive!/entry, an address (s3://bucket/prefix/, gs://, az://, https://), or - for a list of paths and \
+addresses on standard input. --list reads them from a table. Object stores take keys and addresses from the environment, as their \
+own tools do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...).
 
 Every input gets exactly one result. Run the same command again after Ctrl-C, a crash, a power cut or a full disk: it goes on \
 where it stopped. Run it later: only new and changed files are judged. A file of another time or size is compared by its digest; \
@@ -597,7 +619,7 @@ Examples:
 #[command(after_long_help = BATCH_DETAILS)]
 #[command(group(ArgGroup::new("input").required(true).multiple(true).args(["sources", "list"])))]
 pub(crate) struct BatchArgs {
-    /// Files, folders, patterns and archives; `-` is a list of paths on standard input
+    /// Files, folders, patterns, archives and addresses; `-` is a list of them on standard input
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
 
@@ -1018,6 +1040,144 @@ pub(crate) struct ServeArgs {
     pub(crate) judge: JudgeArgs,
 }
 
+const WORKER_DETAILS: &str = "\
+Takes jobs from the stream <prefix>_JOBS, one tenant after the other, scans them in processes of their own, stores each verdict in \
+<prefix>_RESULTS and only then acknowledges the job. A worker that dies leaves its jobs to the others; a job has one result \
+whatever happens. What nobody can do (no job, nothing to fetch after --max-deliver tries) goes with its reason to <prefix>_DEAD.
+
+A job is {\"id\": \"...\", \"uri\": \"s3://bucket/key\", \"meta\": ...} on the subject <prefix>.jobs.<tenant>. The uri is s3://, \
+gs://, az://, http(s)://, nats://<bucket>/<name> for JetStream's own object store or, where --allow names it, file://.
+
+Ctrl-C and SIGTERM let it finish what it has begun. Every option can be set by the environment or a file of it \
+(CANDOR_NATS, ...): see deploy/ and docs/worker.md.
+
+Examples:
+  nats-server -js --store_dir /var/lib/nats &
+  candor enqueue uploads/ --tenant shop
+  candor worker --allow file:///srv/uploads/ --metrics 127.0.0.1:9464
+  candor results -o verdicts.jsonl --verdicts --follow";
+
+/// How the queue is reached.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NatsArgs {
+    /// Servers, with commas between
+    #[arg(long, env = "CANDOR_NATS", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
+    pub(crate) nats: String,
+
+    /// Credentials file
+    #[arg(long, env = "CANDOR_NATS_CREDENTIALS", value_name = "FILE")]
+    pub(crate) nats_credentials: Option<PathBuf>,
+
+    /// Seconds to wait for a server at the start
+    #[arg(long, env = "CANDOR_NATS_TIMEOUT", default_value_t = 30.0, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) nats_timeout: f64,
+
+    /// Beginning of the names of streams and subjects
+    #[arg(long, env = "CANDOR_PREFIX", default_value = "candor", value_name = "NAME")]
+    pub(crate) prefix: String,
+
+    /// Servers that keep a copy of a stream, when it is made
+    #[arg(long, env = "CANDOR_REPLICAS", default_value_t = 1, value_name = "N")]
+    pub(crate) replicas: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = WORKER_DETAILS)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
+
+    /// Fetch only what begins like this; may be repeated [default: everything but file://]
+    #[arg(long, env = "CANDOR_ALLOW", value_delimiter = ',', value_name = "PREFIX")]
+    pub(crate) allow: Vec<String>,
+
+    /// Times that a job is given out before it is dead
+    #[arg(long, env = "CANDOR_MAX_DELIVER", default_value_t = 5, value_parser = clap::value_parser!(i64).range(1..), value_name = "N")]
+    pub(crate) max_deliver: i64,
+
+    /// Address for /metrics and /healthz
+    #[arg(long, env = "CANDOR_METRICS", value_name = "ADDRESS")]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
+
+    /// Seconds that one file may take
+    #[arg(long, env = "CANDOR_TIME_LIMIT", default_value_t = 300.0, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) time_limit: f64,
+
+    /// Address space of a scanning process in MiB, of which 1024 are set aside at the start
+    #[arg(long, env = "CANDOR_MEMORY_LIMIT", default_value_t = 8192, value_parser = clap::value_parser!(u64).range(1536..), value_name = "MIB")]
+    pub(crate) memory_limit: u64,
+
+    /// End when there are no jobs left
+    #[arg(long)]
+    pub(crate) exit_when_empty: bool,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("what-to-enqueue").required(true).multiple(true).args(["sources", "list"])))]
+pub(crate) struct EnqueueArgs {
+    /// Files, folders, patterns and addresses; `-` is a list of them on standard input
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+
+    /// A list: a table (CSV, Parquet, JSON Lines), or else an entry a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) list: Option<PathBuf>,
+
+    /// The column of the table
+    #[arg(long, default_value = "path", value_name = "NAME")]
+    pub(crate) column: String,
+
+    /// Whose jobs they are; tenants get even shares of the workers
+    #[arg(long, env = "CANDOR_TENANT", default_value = "default", value_name = "NAME")]
+    pub(crate) tenant: String,
+
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ResultsArgs {
+    /// File for the results, JSON Lines; the same command later adds those that came since
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Write the verdicts alone, as `candor batch` does, without job and tenant
+    #[arg(long)]
+    pub(crate) verdicts: bool,
+
+    /// Of this tenant only
+    #[arg(long, env = "CANDOR_TENANT", value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+
+    /// Wait for more until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct QueueArgs {
+    #[command(subcommand)]
+    pub(crate) command: QueueCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// What waits, what is under way, what is done and dead
+    Status {
+        #[command(flatten)]
+        nats: NatsArgs,
+        /// How it is written
+        #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
+        format: InspectFormat,
+    },
+}
+
 /// A process that scans for another; requests and answers go through its standard input and output.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ScanProcessArgs {
@@ -1087,6 +1247,19 @@ pub(crate) fn parse() -> Result<Args, Exit> {
         let _ = error.print();
         if error.use_stderr() { Exit::Usage } else { Exit::Done }
     })
+}
+
+/// What a shell completes commands by.
+pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "candor", &mut out);
+    out
+}
+
+/// Writes the manual pages.
+pub(crate) fn manual(folder: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Args::command(), folder)
 }
 
 /// Whether this is `candor scan` with nothing to scan.

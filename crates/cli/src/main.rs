@@ -15,11 +15,14 @@ mod model;
 mod order;
 mod output;
 mod progress;
+mod queue;
+mod remote;
 mod report;
 mod scan;
 mod serve;
 mod train;
 mod walk;
+mod worker;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -53,10 +56,23 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
         Command::Compare(args) => compare::run(args),
         Command::Keygen(args) => evidence::keygen(args),
         Command::Serve(args) => serve::run(args),
+        Command::Worker(args) => worker::run(args),
+        Command::Enqueue(args) => queue::enqueue(args),
+        Command::Results(args) => queue::results(args),
+        Command::Queue(args) => queue::status(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Label(args) => label::run(args),
         Command::Train(args) => train::run(args),
         Command::Model(args) => model::run(args),
+        Command::Completions { shell } => {
+            io::stdout().write_all(&args::completions(*shell))?;
+            Ok(Exit::Done)
+        }
+        Command::Man { output } => {
+            args::manual(output)
+                .map_err(|e| anyhow::anyhow!("cannot write to {}: {e}", candor::path_text(output)))?;
+            Ok(Exit::Done)
+        }
         Command::Schema => {
             io::stdout().write_all(candor::schema_json().as_bytes())?;
             Ok(Exit::Done)

@@ -18,6 +18,10 @@ use crate::{
 const LEAST_WORDS: usize = 60;
 /// Least ideographs for an answer.
 const LEAST_IDEOGRAPHS: usize = 100;
+/// Words from which on a text is long.
+const SHORT_WORDS: usize = 150;
+/// Ideographs from which on a text is long.
+const SHORT_IDEOGRAPHS: usize = 250;
 /// Standardised style features are clipped here: a single odd text must not outweigh everything.
 const CLIP: f32 = 3.0;
 
@@ -147,10 +151,21 @@ impl Detector for NgramDetector {
             logit,
             spread,
             abstain: abstain(&f),
-            stratum: String::new(),
+            stratum: stratum(&f).to_owned(),
             map: ScoreMap::Sentences { ranges: f.document_sentences(), logits },
             facts,
         })
+    }
+}
+
+/// Scores of short texts lie further apart than those of long ones, and those of the two languages are not on one scale: one
+/// threshold for all would accuse writers of short texts more often than others.
+fn stratum(f: &TextFeatures) -> &'static str {
+    match (f.language == Language::Chinese, f.words) {
+        (false, ..SHORT_WORDS) => "short",
+        (false, _) => "long",
+        (true, ..SHORT_IDEOGRAPHS) => "short, Chinese",
+        (true, _) => "long, Chinese",
     }
 }
 

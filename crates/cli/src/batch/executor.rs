@@ -19,7 +19,7 @@ const READY: [u8; 4] = *b"okay";
 const MAX_VERDICT: u32 = 64 << 20;
 
 /// Where files are scanned.
-pub(super) enum Executor {
+pub(crate) enum Executor {
     /// In this process, on the calling thread.
     Here(Scanner),
     /// In a child process for each thread.
@@ -29,7 +29,7 @@ pub(super) enum Executor {
 impl Executor {
     /// Judges a file. `thread` counts from 0 and has only one call at a time. A verdict that blames the process, not the file, is
     /// tried again as often as allowed.
-    pub(super) fn scan(&self, thread: usize, name: &str, bytes: &[u8], retries: u32) -> Verdict {
+    pub(crate) fn scan(&self, thread: usize, name: &str, bytes: &[u8], retries: u32) -> Verdict {
         match self {
             Self::Here(scanner) => scanner.scan_bytes(name, bytes).verdict,
             Self::Children(children) => {
@@ -52,7 +52,7 @@ impl Executor {
     }
 
     /// A verdict without a scan.
-    pub(super) fn blank(&self) -> &Scanner {
+    pub(crate) fn blank(&self) -> &Scanner {
         match self {
             Self::Here(scanner) => scanner,
             Self::Children(children) => &children.blank,
@@ -95,7 +95,7 @@ impl std::fmt::Display for Death {
 }
 
 /// Child processes, one for each thread, started when they are needed.
-pub(super) struct Children {
+pub(crate) struct Children {
     slots: Arc<Vec<Slot>>,
     /// Arguments that make this program a scanning process.
     arguments: Vec<String>,

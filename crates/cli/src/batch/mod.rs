@@ -22,10 +22,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::args::{BatchArgs, BatchFormat, BatchOptions, JudgeArgs, WatchArgs};
 use crate::exit::Exit;
 use crate::order::in_order;
+use crate::remote::{Elsewhere, Missing};
 use crate::scan;
 use budget::Budget;
-use executor::{Children, Executor};
+use executor::Children;
+pub(crate) use executor::Executor;
 use policy::{Action, Policy};
+pub(crate) use source::addresses as listed;
 use source::{Content, Item, Sources, State, Wanted};
 pub(crate) use store::replace;
 use store::{Cache, Known, Line, Store};
@@ -147,11 +150,7 @@ impl<'a> Batch<'a> {
         let executor = if options.no_isolate {
             Executor::Here(scanner)
         } else {
-            let limit = Duration::from_secs_f64(options.time_limit);
-            let arguments = child_arguments(options);
-            let children = Children::new(threads, arguments, limit, options.memory_limit, scanner);
-            children.try_one()?;
-            Executor::Children(children)
+            children(&options.judge, scanner, threads, options.time_limit, options.memory_limit)?
         };
         ctrlc::set_handler(|| {
             if INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -345,6 +344,19 @@ fn judge(
     let bytes = match item.content {
         Content::Bytes(bytes) => bytes,
         Content::Failed(code, message) => return failed(code, message),
+        Content::Remote(uri) => {
+            let mut left = retries;
+            loop {
+                let fetched = Elsewhere::get()
+                    .map_err(|e| Missing::new(ErrorCode::Read, format!("{e:#}"), false))
+                    .and_then(|elsewhere| elsewhere.fetch(&uri));
+                match fetched {
+                    Ok(bytes) => break bytes,
+                    Err(missing) if missing.transient && left > 0 => left -= 1,
+                    Err(missing) => return failed(missing.code, missing.message),
+                }
+            }
+        }
         Content::File(path) => {
             let mut left = retries;
             loop {
@@ -407,11 +419,33 @@ fn settings(scanner: &Scanner, options: &BatchOptions) -> String {
     format!("{value:#}\n")
 }
 
-fn child_arguments(options: &BatchOptions) -> Vec<String> {
-    let judge = &options.judge;
+/// Scanning in processes of their own, one of which is started to see whether that works.
+pub(crate) fn executor(
+    judge: &JudgeArgs,
+    threads: usize,
+    time_limit: f64,
+    memory_mib: u64,
+) -> anyhow::Result<Executor> {
+    children(judge, scan::scanner(judge)?, threads, time_limit, memory_mib)
+}
+
+fn children(
+    judge: &JudgeArgs,
+    blank: Scanner,
+    threads: usize,
+    time_limit: f64,
+    memory_mib: u64,
+) -> anyhow::Result<Executor> {
+    let limit = Duration::from_secs_f64(time_limit);
+    let children = Children::new(threads, child_arguments(judge, memory_mib), limit, memory_mib, blank);
+    children.try_one()?;
+    Ok(Executor::Children(children))
+}
+
+fn child_arguments(judge: &JudgeArgs, memory_mib: u64) -> Vec<String> {
     let mut arguments = vec![
         "scan-process".to_owned(),
-        format!("--memory-limit={}", options.memory_limit),
+        format!("--memory-limit={memory_mib}"),
         format!("--prior={}", judge.prior),
         format!("--threshold={}", judge.threshold),
     ];

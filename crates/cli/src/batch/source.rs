@@ -11,6 +11,7 @@ use candor::ErrorCode;
 use sha2::{Digest, Sha256};
 
 use super::budget::{Budget, Permit};
+use crate::remote::{Elsewhere, Listed, is_remote};
 use crate::walk::{self, Input};
 
 /// How deep archives in archives are opened.
@@ -30,6 +31,8 @@ pub(super) struct Item {
 /// Where the bytes are.
 pub(super) enum Content {
     File(PathBuf),
+    /// In an object store or on the web.
+    Remote(String),
     Bytes(Vec<u8>),
     /// There are none, for this reason.
     Failed(ErrorCode, String),
@@ -84,6 +87,7 @@ pub(super) struct Sources {
 #[derive(Clone)]
 enum Place {
     Path(PathBuf),
+    Remote(String),
     Pattern(String),
     Stdin,
     Table(PathBuf, String),
@@ -102,6 +106,8 @@ impl Sources {
             let text = path.to_string_lossy();
             if text == "-" {
                 places.push(Place::Stdin);
+            } else if is_remote(&text) {
+                places.push(Place::Remote(text.into_owned()));
             } else if text.contains(['*', '?', '[']) && !path.exists() {
                 glob::Pattern::new(&text)
                     .with_context(|| format!("{} is no pattern", candor::path_text(path)))?;
@@ -118,7 +124,7 @@ impl Sources {
 
     /// How many files there are, archives counted as one; `None` where that is not known beforehand.
     pub(super) fn count(&self) -> Option<u64> {
-        if self.places.iter().any(|p| matches!(p, Place::Stdin)) {
+        if self.places.iter().any(|p| matches!(p, Place::Stdin | Place::Remote(_))) {
             return None;
         }
         let wanted = Wanted { archives: false, ..self.wanted.clone() };
@@ -134,7 +140,7 @@ impl Sources {
                 Ok(file) => file,
                 Err(error) => return Box::new(std::iter::once(Err(error))),
             };
-            if let Input::File(path) = &file
+            if let Found::Local(Input::File(path)) = &file
                 && self.wanted.archives
                 && let Some(kind) = Archive::of(path)
             {
@@ -152,23 +158,63 @@ impl Sources {
     }
 }
 
+/// Something that was found.
+enum Found {
+    Local(Input),
+    Remote(Listed),
+}
+
+/// What a job queue is filled with: an address, the size and the time of every file, archives unopened.
+pub(crate) fn addresses(
+    named: &[PathBuf],
+    list: Option<&Path>,
+    column: &str,
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(String, u64, i64)>>> {
+    let sources = Sources::new(named, list, column, Wanted::default())?;
+    let found = sources.places.into_iter().flat_map(paths);
+    Ok(found.filter_map(|found| match found {
+        Err(error) => Some(Err(error)),
+        Ok(found) => {
+            let item = listed(&found, &Wanted::default())?;
+            let State { size, modified } = item.state;
+            match item.content {
+                Content::Remote(uri) => Some(Ok((uri, size, modified))),
+                Content::File(path) => Some(file_address(&path).map(|uri| (uri, size, modified))),
+                Content::Bytes(_) => None,
+                Content::Failed(_, message) => Some(Err(anyhow::anyhow!("{}: {message}", item.id))),
+            }
+        }
+    }))
+}
+
+/// `file://` and the whole path.
+fn file_address(path: &Path) -> anyhow::Result<String> {
+    let whole = std::path::absolute(path)?;
+    let url = reqwest::Url::from_file_path(&whole);
+    Ok(url.map_err(|()| anyhow::anyhow!("{} has no address", candor::path_text(&whole)))?.to_string())
+}
+
 /// The files of one place.
-fn paths(place: Place) -> Box<dyn Iterator<Item = anyhow::Result<Input>>> {
+fn paths(place: Place) -> Box<dyn Iterator<Item = anyhow::Result<Found>>> {
     let lines = |read: Box<dyn BufRead>, name: String| {
         let path = |line: io::Result<Vec<u8>>| match line {
-            Ok(line) => path_of(&line).map(|p| Ok(Input::File(p))),
+            Ok(line) => path_of(&line).map(|p| Ok(named(p))),
             Err(error) => Some(Err(anyhow::Error::new(error))),
         };
         let lines = read.split(b'\n').filter_map(path);
         lines.map(move |l| l.with_context(|| format!("cannot read {name}")))
     };
     match place {
-        Place::Path(path) => Box::new(walk::inputs(vec![path]).map(Ok)),
+        Place::Path(path) => Box::new(walk::inputs(vec![path]).map(|i| Ok(Found::Local(i)))),
+        Place::Remote(uri) => match Elsewhere::get() {
+            Ok(elsewhere) => Box::new(elsewhere.list(&uri).map(|l| l.map(Found::Remote))),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        },
         Place::Pattern(pattern) => match glob::glob(&pattern) {
             Ok(found) => Box::new(found.flat_map(|path| match path {
-                Ok(path) => walk::inputs(vec![path]).map(Ok).collect::<Vec<_>>(),
+                Ok(path) => walk::inputs(vec![path]).map(|i| Ok(Found::Local(i))).collect::<Vec<_>>(),
                 Err(error) => {
-                    vec![Ok(Input::Hidden(error.path().to_owned(), error.error().kind()))]
+                    vec![Ok(Found::Local(Input::Hidden(error.path().to_owned(), error.error().kind())))]
                 }
             })),
             Err(error) => Box::new(std::iter::once(Err(anyhow::Error::new(error)))),
@@ -182,7 +228,14 @@ fn paths(place: Place) -> Box<dyn Iterator<Item = anyhow::Result<Input>>> {
             if table.contains(&extension.as_str()) {
                 let folder = path.parent().map(Path::to_owned).unwrap_or_default();
                 match candor_eval::data::column(&path, &column) {
-                    Ok(cells) => Box::new(cells.map(move |cell| Ok(Input::File(folder.join(cell?))))),
+                    Ok(cells) => Box::new(cells.map(move |cell| {
+                        let cell = cell?;
+                        Ok(if is_remote(&cell) {
+                            named(PathBuf::from(cell))
+                        } else {
+                            Found::Local(Input::File(folder.join(cell)))
+                        })
+                    })),
                     Err(error) => Box::new(std::iter::once(Err(error.into()))),
                 }
             } else {
@@ -195,6 +248,14 @@ fn paths(place: Place) -> Box<dyn Iterator<Item = anyhow::Result<Input>>> {
                 }
             }
         }
+    }
+}
+
+/// What a list names: a path or an address.
+fn named(path: PathBuf) -> Found {
+    match path.to_str() {
+        Some(uri) if is_remote(uri) => Found::Remote(Listed { uri: uri.to_owned(), size: 0, modified: 0 }),
+        _ => Found::Local(Input::File(path)),
     }
 }
 
@@ -214,7 +275,15 @@ fn path_of(line: &[u8]) -> Option<PathBuf> {
 }
 
 /// An item for a listed file; `None` when it is not wanted.
-fn listed(input: &Input, wanted: &Wanted) -> Option<Item> {
+fn listed(found: &Found, wanted: &Wanted) -> Option<Item> {
+    let input = match found {
+        Found::Local(input) => input,
+        Found::Remote(Listed { uri, size, modified }) => {
+            let state = State { size: *size, modified: *modified };
+            let content = Content::Remote(uri.clone());
+            return wanted.takes(uri, state).then(|| Item { id: uri.clone(), state, content, permit: None });
+        }
+    };
     let (path, content, state) = match input {
         Input::File(path) => match fs::metadata(path) {
             Ok(metadata) => (path.as_path(), Content::File(path.clone()), State::of(&metadata)),

@@ -13,3 +13,4 @@ mod samples;
 mod scan;
 mod serve;
 mod util;
+mod worker;

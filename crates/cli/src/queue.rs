@@ -1,0 +1,397 @@
+//! The queue of `candor worker`: streams of NATS JetStream, and the commands that fill, empty and watch it.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::{self, Context as JetStream};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::args::{EnqueueArgs, InspectFormat, NatsArgs, QueueArgs, QueueCommand, ResultsArgs};
+use crate::batch::{self, listed};
+use crate::exit::Exit;
+
+/// A job as it is published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// Whatever tells it from all others of its tenant.
+    pub(crate) id: String,
+    /// `s3://`, `gs://`, `az://`, `http(s)://`, `file://`, or `nats://<bucket>/<name>` for the object store of JetStream.
+    pub(crate) uri: String,
+    /// Handed on to the result.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub(crate) meta: serde_json::Value,
+}
+
+/// A result as it is published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobResult {
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    pub(crate) uri: String,
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub(crate) meta: serde_json::Value,
+    pub(crate) verdict: candor::Verdict,
+}
+
+/// A job that nobody could do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Dead {
+    pub(crate) tenant: String,
+    pub(crate) reason: String,
+    pub(crate) deliveries: i64,
+    /// The message as it came; bytes that are no text are replaced.
+    pub(crate) message: String,
+}
+
+/// Names of streams and subjects that share a prefix.
+pub(crate) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    pub(crate) fn new(prefix: &str) -> anyhow::Result<Self> {
+        if !is_token(prefix) {
+            bail!("\"{prefix}\" is no prefix: letters, digits, - and _ are");
+        }
+        Ok(Self { prefix: prefix.to_owned() })
+    }
+
+    fn stream(&self, what: &str) -> String {
+        format!("{}_{what}", self.prefix)
+    }
+
+    pub(crate) fn jobs(&self, tenant: &str) -> String {
+        format!("{}.jobs.{tenant}", self.prefix)
+    }
+
+    /// The subject of a result: one for each job, so that the server can refuse a second.
+    pub(crate) fn result(&self, tenant: &str, id: &str) -> String {
+        let id = if is_token(id) && id.len() <= 64 { id.to_owned() } else { digest(&[id]) };
+        format!("{}.results.{tenant}.{id}", self.prefix)
+    }
+
+    pub(crate) fn dead(&self, tenant: &str) -> String {
+        format!("{}.dead.{tenant}", self.prefix)
+    }
+
+    /// The tenant of a subject of jobs.
+    pub(crate) fn tenant<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix(&format!("{}.jobs.", self.prefix))
+    }
+}
+
+/// Whether a text can be part of a subject.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part.as_bytes());
+        digest.update([0]);
+    }
+    digest.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat()
+}
+
+/// The streams.
+pub(crate) struct Streams {
+    pub(crate) names: Names,
+    pub(crate) js: JetStream,
+    pub(crate) jobs: Stream,
+    pub(crate) results: Stream,
+    pub(crate) dead: Stream,
+}
+
+/// Connects, and makes the streams unless they are there.
+pub(crate) async fn open(args: &NatsArgs) -> anyhow::Result<Streams> {
+    let names = Names::new(&args.prefix)?;
+    let mut options = async_nats::ConnectOptions::new().name("candor").retry_on_initial_connect();
+    if let Some(file) = &args.nats_credentials {
+        options = options
+            .credentials_file(file)
+            .await
+            .with_context(|| format!("cannot read {}", candor::path_text(file)))?;
+    }
+    let patience = Duration::from_secs_f64(args.nats_timeout);
+    let connect = async {
+        let client = options.connect(args.nats.as_str()).await?;
+        client.flush().await?;
+        anyhow::Ok(client)
+    };
+    let client = tokio::time::timeout(patience, connect)
+        .await
+        .map_err(|_| anyhow::anyhow!("no answer within {} s", args.nats_timeout))
+        .and_then(|done| done)
+        .with_context(|| {
+            format!("cannot reach NATS at {}; is nats-server running there, with -js?", args.nats)
+        })?;
+    let js = jetstream::new(client);
+    let stream = |what: &str, subject: String, retention| Config {
+        name: names.stream(what),
+        subjects: vec![subject],
+        retention,
+        storage: StorageType::File,
+        num_replicas: args.replicas,
+        discard: DiscardPolicy::New,
+        duplicate_window: Duration::from_mins(10),
+        allow_direct: true,
+        ..Config::default()
+    };
+    let prefix = &names.prefix;
+    let make = async |config: Config| {
+        let name = config.name.clone();
+        js.get_or_create_stream(config).await.with_context(|| {
+            format!("cannot open the stream {name}; JetStream is needed: nats-server -js --store_dir DIR")
+        })
+    };
+    let jobs = make(stream("JOBS", format!("{prefix}.jobs.*"), RetentionPolicy::WorkQueue)).await?;
+    let results = make(stream("RESULTS", format!("{prefix}.results.*.*"), RetentionPolicy::Limits)).await?;
+    let dead = make(stream("DEAD", format!("{prefix}.dead.*"), RetentionPolicy::Limits)).await?;
+    Ok(Streams { names, js, jobs, results, dead })
+}
+
+pub(crate) fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
+}
+
+/// `candor enqueue`: a job for every file that the sources name.
+pub(crate) fn enqueue(args: &EnqueueArgs) -> anyhow::Result<Exit> {
+    if !is_token(&args.tenant) {
+        bail!("\"{}\" is no tenant: letters, digits, - and _ are", args.tenant);
+    }
+    runtime(2)?.block_on(async {
+        let streams = open(&args.nats).await?;
+        let subject = streams.names.jobs(&args.tenant);
+        let (mut sent, mut known) = (0_u64, 0_u64);
+        let mut acks = std::collections::VecDeque::new();
+        let settle =
+            async |ack: async_nats::jetstream::context::PublishAckFuture, sent: &mut u64, known: &mut u64| {
+                match ack.await {
+                    Ok(ack) if ack.duplicate => *known += 1,
+                    Ok(_) => *sent += 1,
+                    Err(error) => return Err(anyhow::Error::new(error).context("a job was not taken")),
+                }
+                Ok(())
+            };
+        for item in listed(&args.sources, args.list.as_deref(), &args.column)? {
+            let (uri, size, modified) = item?;
+            let id = digest(&[&args.tenant, &uri, &size.to_string(), &modified.to_string()]);
+            let job = Job { id: id.clone(), uri, meta: serde_json::Value::Null };
+            let message = PublishMessage::build().payload(serde_json::to_vec(&job)?.into()).message_id(&id);
+            acks.push_back(streams.js.send_publish(subject.clone(), message).await?);
+            if acks.len() >= 256
+                && let Some(ack) = acks.pop_front()
+            {
+                settle(ack, &mut sent, &mut known).await?;
+            }
+        }
+        for ack in acks {
+            settle(ack, &mut sent, &mut known).await?;
+        }
+        let again = if known > 0 { format!("; {known} were there already") } else { String::new() };
+        writeln!(io::stdout(), "{sent} jobs for {}{again}", args.tenant)?;
+        Ok(Exit::Done)
+    })
+}
+
+/// Where the results in a file end, and up to which message they go.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Position {
+    sequence: u64,
+    end: u64,
+}
+
+/// `candor results`: the results that came, as JSON Lines, each once.
+pub(crate) fn results(args: &ResultsArgs) -> anyhow::Result<Exit> {
+    let state = {
+        let mut name = args.output.clone().into_os_string();
+        name.push(".position");
+        PathBuf::from(name)
+    };
+    let mut position: Position = match fs::read(&state) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is damaged", candor::path_text(&state)))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let length = fs::metadata(&args.output).map_or(0, |m| m.len());
+            if length > 0 {
+                bail!(
+                    "{} exists and holds something else; name another output",
+                    candor::path_text(&args.output)
+                );
+            }
+            Position::default()
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", candor::path_text(&state)));
+        }
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&args.output)
+        .with_context(|| format!("cannot write {}", candor::path_text(&args.output)))?;
+    // What the position does not name was not finished.
+    file.set_len(position.end)?;
+    io::Seek::seek(&mut file, io::SeekFrom::Start(position.end))?;
+    runtime(2)?.block_on(async {
+        let streams = open(&args.nats).await?;
+        let stop = tokio::signal::ctrl_c();
+        tokio::pin!(stop);
+        let mut count = 0_u64;
+        let started = position.sequence;
+        loop {
+            let consumer = streams
+                .results
+                .create_consumer(pull::Config {
+                    deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position.sequence + 1 },
+                    ack_policy: AckPolicy::None,
+                    filter_subject: match &args.tenant {
+                        Some(tenant) => format!("{}.results.{tenant}.*", streams.names.prefix),
+                        None => String::new(),
+                    },
+                    inactive_threshold: Duration::from_mins(1),
+                    ..pull::Config::default()
+                })
+                .await?;
+            loop {
+                let mut messages = consumer.fetch().max_messages(500).messages().await?;
+                let mut lines = Vec::new();
+                while let Some(message) = messages.next().await {
+                    let message = message.map_err(|e| anyhow::anyhow!("{e}"))?;
+                    let info = message.info().map_err(|e| anyhow::anyhow!("{e}"))?;
+                    position.sequence = info.stream_sequence;
+                    if args.verdicts {
+                        let result: JobResult = serde_json::from_slice(&message.payload)?;
+                        serde_json::to_writer(&mut lines, &result.verdict)?;
+                    } else {
+                        lines.extend_from_slice(&message.payload);
+                    }
+                    lines.push(b'\n');
+                    count += 1;
+                }
+                if lines.is_empty() {
+                    break;
+                }
+                save(&mut file, &lines, &mut position, &state)?;
+            }
+            if !args.follow {
+                break;
+            }
+            tokio::select! {
+                _ = &mut stop => break,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+        let _ = writeln!(
+            io::stderr(),
+            "candor: {count} results, messages {} to {}",
+            started + 1,
+            position.sequence.max(started)
+        );
+        Ok(Exit::Done)
+    })
+}
+
+/// Results first, then the position that names them.
+fn save(file: &mut File, lines: &[u8], position: &mut Position, state: &Path) -> anyhow::Result<()> {
+    file.write_all(lines)?;
+    file.sync_data()?;
+    position.end += lines.len() as u64;
+    batch::replace(state, |out| Ok(serde_json::to_writer(out, &position)?))
+}
+
+/// `candor queue status`: what waits, what is under way, what is done and dead.
+pub(crate) fn status(args: &QueueArgs) -> anyhow::Result<Exit> {
+    let QueueCommand::Status { nats, format } = &args.command;
+    runtime(2)?.block_on(async {
+        let streams = open(nats).await?;
+        let info = |s: async_nats::jetstream::stream::Info| (s.state.messages, s.state.bytes, s.state.last_sequence);
+        let jobs = info(streams.jobs.get_info().await?);
+        let results = info(streams.results.get_info().await?);
+        let dead = info(streams.dead.get_info().await?);
+        let mut tenants = Vec::new();
+        let mut consumers = streams.jobs.consumers();
+        while let Some(consumer) = consumers.next().await {
+            let consumer = consumer?;
+            let tenant = streams.names.tenant(&consumer.config.filter_subject).unwrap_or_default().to_owned();
+            tenants.push((tenant, consumer.num_pending, consumer.num_ack_pending, consumer.num_redelivered));
+        }
+        tenants.sort();
+        let oldest = streams.jobs.get_info().await?.state.first_timestamp;
+        let age = (jobs.0 > 0)
+            .then(|| UNIX_EPOCH.elapsed().ok().map(|now| now.as_secs() as i64 - oldest.unix_timestamp()))
+            .flatten();
+        let mut out = io::stdout().lock();
+        match format {
+            InspectFormat::Json => {
+                let tenants: Vec<serde_json::Value> = tenants
+                    .iter()
+                    .map(|(tenant, waiting, under_way, again)| {
+                        serde_json::json!({ "tenant": tenant, "waiting": waiting, "under_way": under_way, "redelivered": again })
+                    })
+                    .collect();
+                let value = serde_json::json!({
+                    "jobs": { "messages": jobs.0, "bytes": jobs.1, "ever": jobs.2, "oldest_s": age },
+                    "results": { "messages": results.0, "bytes": results.1 },
+                    "dead": { "messages": dead.0, "bytes": dead.1 },
+                    "tenants": tenants,
+                });
+                writeln!(out, "{value}")?;
+            }
+            InspectFormat::Text => {
+                writeln!(out, "jobs      {:>10} left of {}", jobs.0, jobs.2)?;
+                if let Some(age) = age {
+                    writeln!(out, "oldest    {age:>10} s")?;
+                }
+                writeln!(out, "results   {:>10}", results.0)?;
+                writeln!(out, "dead      {:>10}", dead.0)?;
+                for (tenant, waiting, under_way, again) in tenants {
+                    writeln!(out, "tenant    {tenant}: {waiting} waiting, {under_way} under way, {again} redelivered")?;
+                }
+            }
+        }
+        Ok(Exit::Done)
+    })
+}
+
+/// Tenants that have jobs now.
+pub(crate) async fn tenants(streams: &Streams) -> anyhow::Result<Vec<String>> {
+    let mut subjects = streams.jobs.info_with_subjects(format!("{}.jobs.*", streams.names.prefix)).await?;
+    let mut found = HashSet::new();
+    while let Some(subject) = subjects.next().await {
+        let (subject, _) = subject?;
+        found.extend(streams.names.tenant(&subject).map(str::to_owned));
+    }
+    let mut found: Vec<String> = found.into_iter().collect();
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_has_one_subject_for_its_result() {
+        let names = Names::new("candor").unwrap();
+        assert_eq!(names.result("t", "a-1"), "candor.results.t.a-1");
+        let odd = names.result("t", "a.b c>*");
+        assert_eq!(odd, names.result("t", "a.b c>*"));
+        assert!(is_token(odd.rsplit('.').next().unwrap()));
+        assert_ne!(odd, names.result("t", "a.b c>"));
+        assert_eq!(names.tenant(&names.jobs("shop")), Some("shop"));
+        assert!(Names::new("a.b").is_err());
+    }
+}
