@@ -30,6 +30,7 @@ use crate::exit::Exit;
 use crate::queue::{self, Dead, Job, JobResult, Streams};
 use crate::remote::{Missing, Remote};
 use crate::scan;
+use crate::serve::stop as stop_asked;
 
 /// Without word from a worker for so long, a job is given to another.
 const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &WorkerArgs) -> anyhow::Result<Exit> {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         tokio::spawn(async move {
-            stopped().await;
+            stop_asked().await;
             told.store(true, Ordering::Relaxed);
         });
         pull_jobs(&worker, &stop, args.exit_when_empty).await;
@@ -74,21 +75,6 @@ pub(crate) fn run(args: &WorkerArgs) -> anyhow::Result<Exit> {
         let _ = writeln!(io::stderr(), "candor: {} jobs done", worker.metrics.done.load(Ordering::Relaxed));
         Ok(Exit::Done)
     })
-}
-
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 struct Worker {
