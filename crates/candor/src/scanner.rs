@@ -1,7 +1,6 @@
 //! From bytes to a verdict.
 
 use std::any::Any;
-use std::fmt::Write;
 use std::fs;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +11,6 @@ use candor_features::sniff::{Format, sniff};
 use candor_features::{DocumentKind, Limits, Media, MediaKind};
 use candor_models::{Detection, FLAG_P, Registry};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::verdict::path_text;
@@ -200,7 +198,7 @@ impl Scanner {
         let mut scan = if bytes.len() as u64 > self.options.max_file_bytes {
             Scan::failed(verdict, ErrorCode::TooLarge, too_large(self.options.max_file_bytes))
         } else {
-            verdict.sha256 = Some(hex(&Sha256::digest(bytes)));
+            verdict.sha256 = Some(candor_models::sha256(bytes));
             guard(verdict, |verdict| self.decode(verdict, bytes))
         };
         scan.verdict.elapsed_ms = elapsed_ms(start);
@@ -531,14 +529,6 @@ fn finite(value: f64) -> Option<f64> {
 /// Hundredths of a millisecond are more than a clock can promise.
 fn elapsed_ms(start: Instant) -> f64 {
     (start.elapsed().as_secs_f64() * 1e5).round() / 100.0
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, b| {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{b:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail, ensure};
 use candor::{Scanner, Verdict};
+use candor_models::hex;
 use candor_report::{Item, Report};
 use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
 use serde::{Deserialize, Serialize};
@@ -410,15 +411,6 @@ fn secret(path: &Path) -> anyhow::Result<KeyPair> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read the key {name}"))?;
     let seed = bytes_of(text.trim()).ok().and_then(|bytes| Seed::from_slice(&bytes).ok());
     Ok(KeyPair::from_seed(seed.with_context(|| format!("{name} is no key; candor keygen makes one"))?))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, b| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{b:02x}");
-        text
-    })
 }
 
 fn bytes_of(hex: &str) -> anyhow::Result<Vec<u8>> {

@@ -13,7 +13,6 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{self, Context as JetStream};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::args::{EnqueueArgs, InspectFormat, NatsArgs, QueueArgs, QueueCommand, ResultsArgs};
 use crate::batch::{self, listed};
@@ -94,13 +93,11 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
+/// 128 bits of the parts, which hold no zero bytes, hexadecimal.
 fn digest(parts: &[&str]) -> String {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update(part.as_bytes());
-        digest.update([0]);
-    }
-    digest.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat()
+    let mut digest = candor_models::sha256(parts.join("\0").as_bytes());
+    digest.truncate(32);
+    digest
 }
 
 /// The streams.

@@ -54,6 +54,7 @@ pub(crate) fn run(args: &WorkerArgs) -> anyhow::Result<Exit> {
             remote,
             allow: args.allow.clone(),
             max_deliver: args.max_deliver,
+            threads,
             permits: Arc::new(Semaphore::new(threads)),
             slots: Mutex::new((0..threads).collect()),
             seen: Mutex::new(None),
@@ -83,6 +84,7 @@ struct Worker {
     remote: Remote,
     allow: Vec<String>,
     max_deliver: i64,
+    threads: usize,
     permits: Arc<Semaphore>,
     /// Scanning processes that are free.
     slots: Mutex<Vec<usize>>,
@@ -133,7 +135,7 @@ async fn pull_jobs(worker: &Arc<Worker>, stop: &AtomicBool, exit_when_empty: boo
             }
         }
         if permit.is_some() {
-            let idle = worker.permits.available_permits() + 1 == worker.slot_count();
+            let idle = worker.permits.available_permits() + 1 == worker.threads;
             if idle && !failed && worker.due() && worker.empty().await && exit_when_empty {
                 return;
             }
@@ -190,11 +192,6 @@ async fn one(consumer: &Consumer<pull::Config>) -> anyhow::Result<Option<Message
 }
 
 impl Worker {
-    fn slot_count(&self) -> usize {
-        // Every slot is free or belongs to a permit that is out.
-        self.slots().len() + self.metrics.busy.load(Ordering::Relaxed) as usize
-    }
-
     /// Whether it is time to see if there is anything left.
     fn due(&self) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,12 +273,10 @@ impl Worker {
         let Some(slot) = self.slots().pop() else {
             return Err(Missing::new(ErrorCode::Internal, "no scanner is free", true));
         };
-        self.metrics.busy.fetch_add(1, Ordering::Relaxed);
         let (worker, name) = (Arc::clone(self), job.uri.clone());
         let done = tokio::task::spawn_blocking(move || {
             let verdict = worker.executor.scan(slot, &name, &bytes, 1);
             worker.slots().push(slot);
-            worker.metrics.busy.fetch_sub(1, Ordering::Relaxed);
             verdict
         });
         done.await.map_err(|error| Missing::new(ErrorCode::Internal, error, true))
@@ -298,10 +293,11 @@ impl Worker {
                 false,
             ));
         }
-        if let Some(path) = uri.strip_prefix("file://") {
-            let path = percent_decoded(path);
-            let read =
-                tokio::task::block_in_place(|| self.executor.blank().read(std::path::Path::new(&path)));
+        if uri.starts_with("file:") {
+            let path = reqwest::Url::parse(uri).ok().and_then(|url| url.to_file_path().ok());
+            let path =
+                path.ok_or_else(|| Missing::new(ErrorCode::NotFound, "no address of a file", false))?;
+            let read = tokio::task::block_in_place(|| self.executor.blank().read(&path));
             return read.map_err(|f| {
                 let later = f.code == ErrorCode::Read;
                 Missing::new(f.code, f.message, later)
@@ -381,36 +377,6 @@ impl Worker {
     }
 }
 
-fn percent_decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(b) = bytes.next() {
-        let pair = (b == b'%').then(|| bytes.as_slice_hex());
-        match pair {
-            Some(Some(value)) => {
-                out.push(value);
-                bytes.next();
-                bytes.next();
-            }
-            _ => out.push(b),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-trait Hex {
-    /// The value of the next two characters, without taking them.
-    fn as_slice_hex(&self) -> Option<u8>;
-}
-
-impl Hex for std::str::Bytes<'_> {
-    fn as_slice_hex(&self) -> Option<u8> {
-        let mut ahead = self.clone();
-        let (high, low) = (char::from(ahead.next()?), char::from(ahead.next()?));
-        Some((high.to_digit(16)? * 16 + low.to_digit(16)?) as u8)
-    }
-}
-
 struct Metrics {
     registry: Registry,
     verdicts: Family<Vec<(String, String)>, Counter>,
@@ -419,7 +385,6 @@ struct Metrics {
     repeated: Counter,
     dead: Counter,
     done: AtomicU64,
-    busy: AtomicU64,
 }
 
 impl Metrics {
@@ -433,16 +398,7 @@ impl Metrics {
         registry.register("redelivered", "Jobs that had been given out before", redelivered.clone());
         registry.register("repeated", "Results that were stored already", repeated.clone());
         registry.register("dead", "Jobs that nobody could do", dead.clone());
-        Self {
-            registry,
-            verdicts,
-            seconds,
-            redelivered,
-            repeated,
-            dead,
-            done: AtomicU64::new(0),
-            busy: AtomicU64::new(0),
-        }
+        Self { registry, verdicts, seconds, redelivered, repeated, dead, done: AtomicU64::new(0) }
     }
 
     fn scanned(&self, verdict: &Verdict, time: Duration) {
@@ -491,15 +447,4 @@ async fn serve_metrics(worker: &Arc<Worker>, address: std::net::SocketAddr) -> a
         .with_context(|| format!("cannot listen on {address}"))?;
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_files_are_decoded() {
-        assert_eq!(percent_decoded("/a%20b/%E4%BD%A0%"), "/a b/你%");
-        assert_eq!(percent_decoded("/100%zz"), "/100%zz");
-    }
 }

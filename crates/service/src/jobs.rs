@@ -8,16 +8,17 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::keys::Owner;
-use crate::multipart::{Upload, Uploads, read};
+use crate::multipart::{Upload, Uploads, drain, read};
 use crate::problem::Problem;
 use crate::{App, random_id};
 
 /// Finished jobs that are kept, the newest.
 const KEPT: usize = 1000;
-/// Jobs that may wait.
+/// Jobs that may wait, their bodies in memory.
 const WAITING: usize = 64;
 
 /// State of a job.
@@ -45,14 +46,21 @@ pub(crate) struct Job {
     error: Option<String>,
 }
 
-#[derive(Default)]
-pub(crate) struct Jobs(Mutex<Table>);
+pub(crate) struct Jobs {
+    table: Mutex<Table>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { table: Mutex::default(), places: Arc::new(Semaphore::new(WAITING)) }
+    }
+}
 
 #[derive(Default)]
 struct Table {
     jobs: HashMap<String, (Owner, Job)>,
     finished: VecDeque<String>,
-    waiting: usize,
 }
 
 /// What a job is asked for.
@@ -66,23 +74,17 @@ pub(crate) struct JobQuery {
 
 impl Jobs {
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, owner: Owner) -> Result<Job, Problem> {
-        let mut table = self.table();
-        if table.waiting >= WAITING {
-            return Err(Problem::busy());
-        }
-        table.waiting += 1;
+    fn begin(&self, owner: Owner) -> Job {
         let job = Job { id: random_id(), status: Status::Running, results: None, error: None };
-        table.jobs.insert(job.id.clone(), (owner, job.clone()));
-        Ok(job)
+        self.table().jobs.insert(job.id.clone(), (owner, job.clone()));
+        job
     }
 
     fn end(&self, id: &str, results: Result<Vec<candor::Verdict>, String>) {
         let mut table = self.table();
-        table.waiting = table.waiting.saturating_sub(1);
         if let Some((_, job)) = table.jobs.get_mut(id) {
             match results {
                 Ok(results) => (job.status, job.results) = (Status::Done, Some(results)),
@@ -119,13 +121,19 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad(e.body_text()))?;
+    // Before the body is read, and until the job is done or the client has gone.
+    let Ok(place) = Arc::clone(&app.jobs.places).try_acquire_owned() else {
+        drain(request).await;
+        return Err(Problem::busy());
+    };
     let uploads = match read(&app, request, query.name).await? {
         Uploads::One(upload) => vec![upload],
         Uploads::Form(uploads) => uploads,
     };
-    let job = app.jobs.begin(owner)?;
+    let job = app.jobs.begin(owner);
     let id = job.id.clone();
     tokio::spawn(async move {
+        let _place = place;
         let mut results = Vec::with_capacity(uploads.len());
         for Upload { name, bytes } in uploads {
             match app.scan(name, bytes, false).await {

@@ -107,8 +107,8 @@ fn since(text: &str) -> anyhow::Result<SystemTime> {
 enum Outcome {
     /// It has a verdict; whether that was reused.
     Judged(Box<Verdict>, bool),
-    /// It has the content that its result is about.
-    Unchanged(Box<Verdict>),
+    /// It has the content that its result is about, with this SHA-256.
+    Unchanged(String),
 }
 
 /// A batch that is under way.
@@ -223,14 +223,15 @@ impl<'a> Batch<'a> {
         let take = |(id, state, outcome): (String, State, Outcome)| -> anyhow::Result<()> {
             let mut store = store.borrow_mut();
             match outcome {
-                Outcome::Unchanged(verdict) => {
-                    let sha256 = verdict.sha256.as_deref().unwrap_or_default();
-                    store.unchanged(&id, state, sha256, verdict.label)?;
+                Outcome::Unchanged(sha256) => {
+                    store.unchanged(&id, state, &sha256)?;
                     progress.advance(None);
                 }
-                Outcome::Judged(verdict, again) if verdict.is_skipped() => {
-                    let _ = again;
+                Outcome::Judged(verdict, _) if verdict.is_skipped() => {
                     skipped += 1;
+                    if let Some(sha256) = &verdict.sha256 {
+                        cache.forget(sha256, &id);
+                    }
                     progress.advance(None);
                 }
                 Outcome::Judged(verdict, again) => {
@@ -370,11 +371,7 @@ fn judge(
     };
     let sha256 = candor_models::sha256(&bytes);
     if before.is_some_and(|before| before == store::start(&sha256)) {
-        let mut verdict = executor.blank().failure(&item.id, ErrorCode::Internal, "").verdict;
-        verdict.sha256 = Some(sha256);
-        // Its result stands; the label in the journal only tells failures from others, and failures are never unchanged.
-        verdict.label = Label::NoSign;
-        return Outcome::Unchanged(Box::new(verdict));
+        return Outcome::Unchanged(sha256);
     }
     let (verdict, reused) =
         cache.verdict(&sha256, &item.id, || executor.scan(thread, &item.id, &bytes, retries));

@@ -259,20 +259,16 @@ impl Store {
         self.journal(&entry)
     }
 
-    /// Takes note that an input has another time or size, but the same content as before.
-    pub(super) fn unchanged(
-        &mut self,
-        id: &str,
-        state: State,
-        sha256: &str,
-        label: Label,
-    ) -> anyhow::Result<()> {
+    /// Takes note that an input has another time or size, but the same content as before. A failure stays one.
+    pub(super) fn unchanged(&mut self, id: &str, state: State, sha256: &str) -> anyhow::Result<()> {
+        let failed = self.done.get(&id_key(id)).is_some_and(|done| done.failed());
         let entry = Entry {
             id: id.to_owned(),
             size: state.size,
             modified: state.modified,
             sha256: Some(sha256.to_owned()),
-            label,
+            // Without a result of its own, only whether it failed is read from this.
+            label: if failed { Label::Error } else { Label::NoSign },
             end: self.end,
         };
         self.journal(&entry)
@@ -380,7 +376,7 @@ impl Cache {
         }
     }
 
-    /// Forgets a content whose scan failed.
+    /// Forgets a content that has no result to reuse.
     pub(super) fn forget(&self, sha256: &str, id: &str) {
         if let Some(slots) = &self.slots {
             let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);

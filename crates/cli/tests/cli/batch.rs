@@ -100,6 +100,9 @@ fn what_is_done_is_not_done_again() {
 
     // What failed is tried once more only when asked.
     fs::write(root.join("in/new.bin"), UNKNOWN).unwrap();
+    // A failure stays one when only its time changes.
+    let touched = batch(root, &["in", "-o", "out.jsonl"]).code(3);
+    assert!(stderr(&touched).contains("0 in this run"), "{}", stderr(&touched));
     let retried = batch(root, &["in", "-o", "out.jsonl", "--retry-errors"]).code(3);
     assert!(stderr(&retried).contains("1 in this run"), "{}", stderr(&retried));
 }
