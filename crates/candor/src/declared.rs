@@ -8,15 +8,17 @@
 use std::collections::BTreeMap;
 
 use candor_features::Media;
-use candor_provenance::{Grade, Integrity, Limits, Report, Says, Statement, WarningCode, inspect, watermark};
+use candor_provenance::{
+    Grade, Integrity, Limits, Report, Says, Statement, Trust, WarningCode, inspect, watermark,
+};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{ErrorCode, Label, Note, Reason, Signal, SignalKind, Verdict, scanner::Scan};
 
 /// Reads what the file declares and adds it to the verdict.
-pub(crate) fn add(scan: &mut Scan, bytes: &[u8]) {
-    let Report { mut statements, warnings, .. } = inspect(bytes, &Limits::default());
+pub(crate) fn add(scan: &mut Scan, bytes: &[u8], trust: &Trust) {
+    let Report { mut statements, warnings, .. } = inspect(bytes, &Limits::default(), trust);
     if let Some(Media::Image(pixels)) = &scan.media {
         let mark = watermark::dwt_dct(&pixels.rgb, pixels.width, pixels.height);
         statements.extend(mark.as_ref().and_then(watermark::statement));
@@ -78,6 +80,9 @@ fn words(statement: &Statement) -> String {
     let weight = match (holds(statement), statement.grade) {
         (false, _) => "the file was changed afterwards, so this proves nothing",
         (true, Grade::Proof) => "its signature holds",
+        (true, Grade::Strong) if statement.integrity == Integrity::Signed => {
+            "signed, but by whom is not confirmed: anyone can sign"
+        }
         (true, Grade::Strong) => "such a mark is written by programs, but anyone can forge or remove it",
         (true, Grade::Medium) => "not confirmed",
         (true, Grade::Weak) => "people leave this too",

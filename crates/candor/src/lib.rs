@@ -30,6 +30,7 @@ pub use candor_models::{
     Abstention, AbstentionCode, Calibration, Calibrations, Detection, Detector, FLAG_P, Fact, Model, ModelId,
     Registry, ScoreMap, WEAK_P,
 };
+pub use candor_provenance::Trust;
 
 pub use error::{Error, Result};
 pub use explain::{Artifact, Exhibit, Marked, exhibit, explain};

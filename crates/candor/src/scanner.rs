@@ -10,6 +10,7 @@ use std::time::Instant;
 use candor_features::sniff::{Format, sniff};
 use candor_features::{DocumentKind, Limits, Media, MediaKind};
 use candor_models::{Detection, FLAG_P, Registry};
+use candor_provenance::Trust;
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -33,6 +34,8 @@ pub struct ScanOptions {
     pub only: Option<MediaKind>,
     /// Whether what a file declares about itself, and the watermark of its pixels, are weighed.
     pub declarations: bool,
+    /// Whose signatures of Content Credentials count as proof; nobody's by default.
+    pub trust: Trust,
     /// Limits on what decoding one file may take.
     pub limits: Limits,
     /// Largest file that is read, in bytes.
@@ -46,6 +49,7 @@ impl Default for ScanOptions {
             flag_p: FLAG_P,
             only: None,
             declarations: true,
+            trust: Trust::default(),
             limits: Limits::default(),
             max_file_bytes: MAX_FILE_BYTES,
         }
@@ -264,7 +268,7 @@ impl Scanner {
             Err(error) => Scan::failed(verdict, code_of(&error), error.to_string()),
         };
         if self.options.declarations && !scan.verdict.is_skipped() {
-            declared::add(&mut scan, bytes);
+            declared::add(&mut scan, bytes, &self.options.trust);
         }
         scan
     }
@@ -510,7 +514,7 @@ fn facts_signal(kind: MediaKind, detection: &Detection) -> Option<Signal> {
     let detail = detection
         .facts
         .iter()
-        .map(|f| (f.name.clone(), json!({ "value": finite(f.value), "unit": f.unit })))
+        .map(|f| (f.name.clone(), json!({ "unit": f.unit, "value": finite(f.value) })))
         .collect::<std::collections::BTreeMap<String, Value>>();
     Some(Signal {
         id: format!("{kind}/facts"),

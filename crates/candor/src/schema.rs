@@ -1,6 +1,9 @@
 //! The JSON Schema of [`Verdict`].
 
+use std::collections::BTreeMap;
+
 use schemars::generate::SchemaSettings;
+use serde_json::Value;
 
 use crate::Verdict;
 
@@ -11,9 +14,22 @@ pub fn schema_json() -> String {
     let schema =
         SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Verdict>();
     // A schema is a tree of strings and numbers, which always serialises.
-    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&sorted(schema.to_value())).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The same with the keys of every object in their order: whether `serde_json` keeps the order of insertion is up to other
+/// crates of the build.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let map: BTreeMap<String, Value> = map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+            Value::Object(map.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -92,6 +92,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Show what files declare about their origin
     Inspect(InspectArgs),
+
+    /// Manages the certificates that signed declarations are checked against
+    Trust(TrustArgs),
     /// Write China's AIGC label into files
     Label(LabelArgs),
     /// Measure the detectors on a labelled data set
@@ -146,9 +149,9 @@ pub(crate) enum BoardFormat {
 const INSPECT_DETAILS: &str = "\
 Reads Content Credentials, IPTC, XMP and EXIF, generation parameters, China's AIGC label, hidden messages and public
 watermarks. Each statement has a grade:
-  proof    a signature that was checked says so
-  strong   a mark that only a generator or its user leaves
-  medium   a claim that could be copied or made up; signatures of Content Credentials are not checked yet
+  proof    a signature that was checked, under a root that you trust (see `candor trust`), says so
+  strong   a mark that only a generator or its user leaves, or a signature that holds under an unknown root
+  medium   a claim that could be copied or made up, or a signature that is out of date
   weak     a hint, or a claim that was tampered with
 
 A declaration can be removed or forged; none does not mean that a file is genuine.
@@ -176,6 +179,56 @@ pub(crate) struct InspectArgs {
     /// How declarations are written
     #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
     pub(crate) format: InspectFormat,
+
+    /// Check the signers of Content Credentials against these certificates (PEM), too
+    ///
+    /// Beside the lists that `candor trust add` installed.
+    #[arg(long, value_name = "PEM")]
+    pub(crate) trust_anchors: Vec<PathBuf>,
+}
+
+const TRUST_DETAILS: &str = "\
+A signature of Content Credentials says who vouches for them only if the issuer of its certificate is trusted. Whom to trust is \
+your choice; with no list installed, signatures are checked against the file, and reports say that the signer was not.
+
+The official lists of C2PA are published at https://github.com/c2pa-org/conformance-public/tree/main/trust-list (CC-BY-4.0): fetch \
+C2PA-TRUST-LIST.pem, and C2PA-TSA-TRUST-LIST.pem for time stamps, and add both. Candor never fetches anything itself.
+
+Lists are kept in the folder for settings (candor/trust), or in CANDOR_TRUST_DIR.
+
+Examples:
+  candor trust add C2PA-TRUST-LIST.pem C2PA-TSA-TRUST-LIST.pem
+  candor trust status
+  candor inspect --trust-anchors our-root.pem photo.jpg";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = TRUST_DETAILS)]
+pub(crate) struct TrustArgs {
+    #[command(subcommand)]
+    pub(crate) command: TrustCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Installs lists of certificates (PEM); one of the same name is replaced
+    Add {
+        /// Files
+        #[arg(value_name = "PEM", required = true)]
+        files: Vec<PathBuf>,
+        /// Name of the list [default: that of the file]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Shows the lists and their certificates
+    List,
+    /// Takes lists out
+    Remove {
+        /// Their names
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+    /// Says what is installed, and how to get the official lists
+    Status,
 }
 
 const LABEL_DETAILS: &str = "\
@@ -565,6 +618,12 @@ pub(crate) struct JudgeArgs {
     /// Judge by content alone: what files declare about themselves, and watermarks, are left aside
     #[arg(long)]
     pub(crate) no_declarations: bool,
+
+    /// Check the signers of Content Credentials against these certificates (PEM), too
+    ///
+    /// Beside the lists that `candor trust add` installed.
+    #[arg(long, value_name = "PEM")]
+    pub(crate) trust_anchors: Vec<PathBuf>,
 
     /// Use the models of this folder in place of the built-in ones
     #[arg(long, env = "CANDOR_WEIGHTS", hide_env_values = true, value_name = "DIR")]

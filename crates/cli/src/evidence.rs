@@ -23,7 +23,7 @@ use crate::batch::replace;
 use crate::escape::escape;
 use crate::exit::Exit;
 use crate::walk::{self, Input};
-use crate::{model, report, scan};
+use crate::{model, report, scan, trust};
 
 const FORM: &str = "candor-evidence-1";
 const MANIFEST: &str = "manifest.json";
@@ -68,6 +68,9 @@ struct Options {
     prior: f64,
     threshold: f64,
     declarations: bool,
+    /// Digest of the trust list.
+    #[serde(default)]
+    trust: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -192,6 +195,7 @@ fn make(args: &EvidenceMakeArgs) -> anyhow::Result<Exit> {
             prior: args.judge.prior,
             threshold: args.judge.threshold,
             declarations: !args.judge.no_declarations,
+            trust: scanner.options().trust.digest().map(str::to_owned),
         },
         models: used,
         entries: entries.iter().map(|(name, bytes)| (name.clone(), candor_models::sha256(bytes))).collect(),
@@ -364,6 +368,7 @@ fn rerun(
         prior: manifest.options.prior,
         flag_p: manifest.options.threshold,
         declarations: manifest.options.declarations,
+        trust: trust::load(&[])?,
         ..candor::ScanOptions::default()
     };
     let wanted: Vec<String> = manifest.models.iter().map(|m| m.id.clone()).collect();
@@ -372,6 +377,9 @@ fn rerun(
     let now: Vec<candor::ModelId> = scanner.registry().models().iter().map(|m| m.id.clone()).collect();
     if now != manifest.models || manifest.tool.version != env!("CARGO_PKG_VERSION") {
         writeln!(out, "note     this is another version or has other weights, so that figures may differ")?;
+    }
+    if scanner.options().trust.digest() != manifest.options.trust.as_deref() {
+        writeln!(out, "note     another trust list is installed, so that grades of signatures may differ")?;
     }
     scan::silence_workers();
     let lines = entries.get("verdicts.jsonl").context("verdicts.jsonl is missing")?;
@@ -433,7 +441,7 @@ mod tests {
             created: "2026-01-01T00:00:00Z".to_owned(),
             tool: Tool { name: "candor".to_owned(), version: "0".to_owned(), sha256: "00".repeat(32) },
             system: System { os: "linux".to_owned(), architecture: "x86_64".to_owned() },
-            options: Options { prior: 0.5, threshold: 0.02, declarations: true },
+            options: Options { prior: 0.5, threshold: 0.02, declarations: true, trust: None },
             models: Vec::new(),
             entries: entries.iter().map(|(n, b)| (n.clone(), candor_models::sha256(b))).collect(),
             originals: vec![None],

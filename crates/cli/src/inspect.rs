@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{self, Write};
 
 use candor::{MAX_FILE_BYTES, Media};
-use candor_provenance::{Grade, Limits, Report, Statement, inspect, watermark};
+use candor_provenance::{Grade, Limits, Report, Statement, Trust, inspect, watermark};
 use serde::Serialize;
 
 use crate::args::{InspectArgs, InspectFormat};
 use crate::escape::escape;
 use crate::exit::Exit;
+use crate::trust;
 
 /// One line of `--format json`.
 #[derive(Serialize)]
@@ -22,6 +23,7 @@ struct Inspected<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
+    let trust = trust::load(&args.trust_anchors)?;
     let mut out = io::stdout().lock();
     let mut exit = Exit::Done;
     for path in &args.files {
@@ -33,7 +35,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
                 fs::read(path)
             }
         }) {
-            Ok(bytes) => Ok(read(&bytes)),
+            Ok(bytes) => Ok(read(&bytes, &trust)),
             Err(error) => Err(error.to_string()),
         };
         if report.is_err() {
@@ -55,8 +57,8 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 }
 
 /// What the file declares, and the public watermark that its pixels may carry.
-fn read(bytes: &[u8]) -> Report {
-    let mut report = inspect(bytes, &Limits::default());
+fn read(bytes: &[u8], trust: &Trust) -> Report {
+    let mut report = inspect(bytes, &Limits::default(), trust);
     if let Ok(Media::Image(pixels)) = candor_features::decode(bytes, &candor::Limits::default()) {
         let mark = watermark::dwt_dct(&pixels.rgb, pixels.width, pixels.height);
         report.statements.extend(mark.as_ref().and_then(watermark::statement));

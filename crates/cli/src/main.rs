@@ -21,6 +21,7 @@ mod report;
 mod scan;
 mod serve;
 mod train;
+mod trust;
 mod walk;
 mod worker;
 
@@ -61,6 +62,7 @@ fn run(args: &Args) -> anyhow::Result<Exit> {
         Command::Results(args) => queue::results(args),
         Command::Queue(args) => queue::status(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Trust(args) => trust::run(args),
         Command::Label(args) => label::run(args),
         Command::Train(args) => train::run(args),
         Command::Model(args) => model::run(args),

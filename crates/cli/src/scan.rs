@@ -22,6 +22,7 @@ use crate::order::in_order;
 use crate::output::{self, Record, Sink};
 use crate::progress::Progress;
 use crate::report::{self, Gathered};
+use crate::trust;
 use crate::walk::{self, Input};
 
 /// Name of the threads that work on files; a panic on one of them is reported in a verdict.
@@ -113,6 +114,7 @@ pub(crate) fn scanner(args: &JudgeArgs) -> anyhow::Result<Scanner> {
         flag_p: args.threshold,
         only: args.only.map(MediaKind::from),
         declarations: !args.no_declarations,
+        trust: trust::load(&args.trust_anchors)?,
         ..ScanOptions::default()
     };
     let registry = model::registry(args.weights.as_deref(), &args.model)?;

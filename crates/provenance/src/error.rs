@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// Why a label could not be written.
+/// Why a label could not be written, or a trust list not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,6 +19,12 @@ pub enum Error {
     /// The file has something that the writer cannot keep.
     #[error("{0}; nothing was written")]
     Refused(&'static str),
+    /// A list of certificates is not one.
+    #[error("no trust list: {0}")]
+    TrustList(String),
+    /// This build was made without the part that it takes.
+    #[error("this build does not check {0}; build it with the feature `c2pa`")]
+    Unavailable(&'static str),
     /// Reading or writing the file failed.
     #[error("{path}: {source}")]
     Io {
@@ -29,5 +35,5 @@ pub enum Error {
     },
 }
 
-/// The result of writing.
+/// The result of writing, or of reading a trust list.
 pub type Result<T> = std::result::Result<T, Error>;

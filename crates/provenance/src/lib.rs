@@ -8,9 +8,9 @@
 //! signed can be forged or removed: a [`Statement`] is what the *file says*, with a [`Grade`] for its weight.
 //!
 //! ```
-//! use candor_provenance::{Limits, inspect};
+//! use candor_provenance::{Limits, Trust, inspect};
 //!
-//! let report = inspect(b"The bridge opened in 1932 citeturn0search0.", &Limits::default());
+//! let report = inspect(b"The bridge opened in 1932 citeturn0search0.", &Limits::default(), &Trust::default());
 //! assert_eq!(report.container, "text");
 //! assert_eq!(report.ai().map(|s| s.id.as_str()), Some("text/chatgpt-citation"));
 //! ```
@@ -25,6 +25,7 @@ mod marks;
 mod meta;
 mod report;
 mod sink;
+mod trust;
 pub mod watermark;
 pub mod write;
 
@@ -32,12 +33,14 @@ use container::{Kind, page};
 pub use error::{Error, Result};
 pub use report::{Field, Grade, Integrity, Limits, Location, Report, Says, Statement, Warning, WarningCode};
 use sink::Sink;
+pub use trust::{Anchor, Trust};
 
 /// Reads what a file declares about itself.
 ///
 /// The container is known from the content, never from a name. Nothing is fetched, no entity is expanded, and whatever
-/// the file claims is bounded by `limits`; damage gives a warning, never an error.
-pub fn inspect(bytes: &[u8], limits: &Limits) -> Report {
+/// the file claims is bounded by `limits`; damage gives a warning, never an error. Signatures of Content Credentials count as
+/// proof when their issuer is in `trust`. Whether a certificate is out of date is seen from the clock of the machine.
+pub fn inspect(bytes: &[u8], limits: &Limits, trust: &Trust) -> Report {
     let kind = Kind::of(bytes);
     let mut sink = Sink::new(limits);
     let mut statements = Vec::new();
@@ -45,7 +48,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Report {
     if matches!(kind, Kind::Text | Kind::Html) {
         read_text(bytes, kind, &mut sink, &mut statements);
     }
-    marks::c2pa::read(bytes, &mut sink, &mut statements);
+    marks::c2pa::read(bytes, kind.name(), trust, &mut sink, &mut statements);
     marks::iptc::read(&mut sink, &mut statements);
     marks::aigc::read(&mut sink, &mut statements);
     marks::params::read(&sink, &mut statements);

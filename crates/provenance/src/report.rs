@@ -47,9 +47,10 @@ pub enum Grade {
     Weak,
     /// A claim whose signature was not or could not be confirmed, or a mark that other tools write too.
     Medium,
-    /// A mark that a machine wrote, specific to a generator and consistent in itself. It can still be forged.
+    /// A mark that a machine wrote, specific to a generator and consistent in itself, or a signature under an unknown root. It
+    /// can still be forged.
     Strong,
-    /// A signature that holds against a known key and covers the content.
+    /// A signature that holds against a known key, or under a root that the user trusts, and covers the content.
     Proof,
 }
 
@@ -94,7 +95,7 @@ pub enum Integrity {
     HashesMatch,
     /// Its hashes do not match: content or statement was changed afterwards.
     Broken,
-    /// Its signature holds.
+    /// Its signature holds. Whether its issuer is trusted, the grade says.
     Signed,
 }
 

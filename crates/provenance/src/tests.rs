@@ -5,7 +5,7 @@ use crate::container::{jpeg, png};
 use crate::meta::exif;
 
 fn ids(file: &[u8]) -> Vec<(String, Grade, Says)> {
-    let report = inspect(file, &Limits::default());
+    let report = inspect(file, &Limits::default(), &Trust::default());
     report.statements.into_iter().map(|s| (s.id, s.grade, s.says)).collect()
 }
 
@@ -88,7 +88,7 @@ fn png_statements_and_their_traps() {
 fn contradicting_labels_are_named() {
     let file =
         png::tests::png(&[(b"tEXt", b"AIGC\0{\"Label\":\"1\"}"), (b"tEXt", b"AIGC\0{\"Label\":\"3\"}")]);
-    let report = inspect(&file, &Limits::default());
+    let report = inspect(&file, &Limits::default(), &Trust::default());
     assert_eq!(report.statements.len(), 2);
     assert!(report.warnings.iter().any(|w| w.code == WarningCode::Contradiction));
 }
@@ -100,7 +100,7 @@ fn values_are_cut_and_the_report_has_a_stable_shape() {
         format!("parameters\0{}\nSteps: 1, Seed: 2", "x".repeat(9999)).as_bytes(),
     )]);
     let limits = Limits { max_raw: 10, ..Limits::default() };
-    let report = inspect(&file, &limits);
+    let report = inspect(&file, &limits, &Trust::default());
     assert_eq!(report.statements[0].raw[0].value, "xxxxxxxxxx");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["statements"][0]["grade"], "strong");
@@ -134,8 +134,8 @@ const STARTS: [&[u8]; 20] = [
 proptest! {
     #[test]
     fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..600), start in 0..STARTS.len()) {
-        let _ = inspect(&bytes, &Limits::default());
-        let _ = inspect(&[STARTS[start], &bytes].concat(), &Limits::default());
+        let _ = inspect(&bytes, &Limits::default(), &Trust::default());
+        let _ = inspect(&[STARTS[start], &bytes].concat(), &Limits::default(), &Trust::default());
     }
 
     #[test]
@@ -143,7 +143,7 @@ proptest! {
         let mut file = xmp("<e:DigitalSourceType>trainedAlgorithmicMedia</e:DigitalSourceType>");
         let n = file.len();
         file[at % n] = value;
-        let _ = inspect(&file, &Limits::default());
-        let _ = inspect(&file[..cut % n], &Limits::default());
+        let _ = inspect(&file, &Limits::default(), &Trust::default());
+        let _ = inspect(&file[..cut % n], &Limits::default(), &Trust::default());
     }
 }

@@ -411,6 +411,7 @@ fn settings(scanner: &Scanner, options: &BatchOptions) -> String {
         "threshold": judge.threshold,
         "only": judge.only.map(|k| candor::MediaKind::from(k).to_string()),
         "declarations": !judge.no_declarations,
+        "trust": scanner.options().trust.digest(),
         "policy": policy,
     });
     format!("{value:#}\n")
@@ -452,6 +453,7 @@ fn child_arguments(judge: &JudgeArgs, memory_mib: u64) -> Vec<String> {
     if judge.no_declarations {
         arguments.push("--no-declarations".to_owned());
     }
+    arguments.extend(judge.trust_anchors.iter().map(|p| format!("--trust-anchors={}", p.display())));
     if let Some(weights) = &judge.weights {
         arguments.push(format!("--weights={}", weights.display()));
     }

@@ -12,5 +12,7 @@ mod report;
 mod samples;
 mod scan;
 mod serve;
+#[cfg(feature = "c2pa")]
+mod trust;
 mod util;
 mod worker;

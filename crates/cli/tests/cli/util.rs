@@ -11,6 +11,7 @@ pub(crate) const UNKNOWN: &[u8] = b"\x00\x01\x02\x03\x80\x81\xc0\xc1\x00\x07\x1f
 pub(crate) fn candor(folder: &Path) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("candor"));
     command.current_dir(folder).env_remove("CANDOR_WEIGHTS").env_remove("NO_COLOR").env_remove("COLUMNS");
+    command.env("CANDOR_TRUST_DIR", folder.join("none"));
     command
 }
 

@@ -50,7 +50,8 @@ pub fn column(path: &Path, name: &str) -> Result<impl Iterator<Item = Result<Str
             Err(error) => return Some(Err(error)),
         };
         if !row.cells.contains_key(&name) {
-            let known: Vec<&str> = row.cells.keys().map(String::as_str).collect();
+            let mut known: Vec<&str> = row.cells.keys().map(String::as_str).collect();
+            known.sort_unstable();
             let message = format!("no column \"{name}\"; there are {}", known.join(", "));
             return Some(Err(Error::row(&file, row.line, message)));
         }

@@ -1,6 +1,6 @@
-//! Content Credentials (C2PA 2.x, JUMBF of ISO 19566-5) without their signatures: what a manifest claims, by whom it says
-//! that it was made, and whether its hashes fit the file. No signature or certificate is checked here, so nothing of
-//! this is proof.
+//! Content Credentials (C2PA 2.x, JUMBF of ISO 19566-5): what a manifest claims, by whom it says that it was made, and
+//! whether it fits the file. Signatures and certificates are left to [`Trust`]; where those cannot be checked, the hashes
+//! that are simple to check are checked here, and nothing is proof.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ use crate::json;
 use crate::marks::{Draft, Source, source_type};
 use crate::report::{Grade, Integrity, Limits, Says, Statement, WarningCode};
 use crate::sink::{Sink, Store};
+use crate::trust::{Standing, Trust, Validation};
 
 /// A JUMBF superbox.
 #[derive(Debug)]
@@ -144,6 +145,8 @@ struct Finding {
     words: &'static str,
     facts: Vec<(&'static str, String)>,
     agent: Option<String>,
+    /// Whether it stands in the manifest of an ingredient.
+    inner: bool,
 }
 
 fn weight(says: Option<Says>) -> u8 {
@@ -266,7 +269,8 @@ fn of_ingredient<'a>(
     let label =
         path.trim_start_matches('/').trim_start_matches("c2pa/").split('/').next().unwrap_or_default();
     let Some(manifest) = store.child(label) else { return Finding::default() };
-    let inner = of_manifest(store, manifest, depth + 1, seen);
+    let mut inner = of_manifest(store, manifest, depth + 1, seen);
+    inner.inner = true;
     if relationship == "parentOf" {
         return if inner.says.is_some() { inner.with("in", "parent ingredient") } else { inner };
     }
@@ -452,15 +456,30 @@ fn claim_generator(claim: &Value) -> Option<String> {
     named.or_else(|| claim.text_of("claim_generator"))
 }
 
-pub(crate) fn read(file: &[u8], sink: &mut Sink<'_>, out: &mut Vec<Statement>) {
+pub(crate) fn read(
+    file: &[u8],
+    container: &str,
+    trust: &Trust,
+    sink: &mut Sink<'_>,
+    out: &mut Vec<Statement>,
+) {
     let stores = std::mem::take(&mut sink.stores);
+    // A file has one store; where there are several, nothing says which of them the validation is about.
+    let single = stores.len() == 1;
     for store in stores.iter().take(8) {
-        one(file, store, sink, out);
+        one(file, store, single.then_some(container), trust, sink, out);
     }
     sink.stores = stores;
 }
 
-fn one(file: &[u8], store: &Store, sink: &mut Sink<'_>, out: &mut Vec<Statement>) {
+fn one(
+    file: &[u8],
+    store: &Store,
+    container: Option<&str>,
+    trust: &Trust,
+    sink: &mut Sink<'_>,
+    out: &mut Vec<Statement>,
+) {
     let Some(root) = tree(&store.data, sink.limits) else {
         if has(&store.data, 4, b"jumb") && find(clip_bytes(&store.data), b"c2pa").is_some() {
             sink.damaged("store of Content Credentials");
@@ -474,19 +493,17 @@ fn one(file: &[u8], store: &Store, sink: &mut Sink<'_>, out: &mut Vec<Statement>
         return;
     };
     let mut finding = of_manifest(&root, active, 0, &mut BTreeSet::new());
-    let (integrity, code) = integrity(file, active);
     let names = signer(active).unwrap_or((None, None));
     let says = finding.says.unwrap_or(Says::Other);
-    let grade = if integrity == Integrity::Broken { Grade::Weak } else { Grade::Medium };
+    let validation = container.and_then(|c| trust.validate(file, c));
+    let Weighed { grade, integrity, checked, codes } = match validation {
+        Some(validation) => weigh(validation, finding.inner, trust),
+        None => unsigned(integrity(file, active)),
+    };
     let claimed = if finding.says.is_some() {
         finding.words
     } else {
         "has Content Credentials, which say nothing of AI"
-    };
-    let checked = match integrity {
-        Integrity::Broken => "they no longer fit the file, which was changed afterwards",
-        Integrity::HashesMatch => "their hashes fit the file, their signature was not checked",
-        _ => "their signature was not checked",
     };
     let words = if finding.says.is_some() {
         format!("The file's Content Credentials claim that it {claimed}; {checked}.")
@@ -508,8 +525,12 @@ fn one(file: &[u8], store: &Store, sink: &mut Sink<'_>, out: &mut Vec<Statement>
     if let Some(name) = &names.1 {
         draft = draft.field("certificate CN", name.clone());
     }
-    if let Some(code) = code {
+    for code in codes {
         draft = draft.field("validation", code);
+    }
+    if let (Grade::Proof, Some(digest)) = (grade, trust.digest()) {
+        draft =
+            draft.field("trust list", format!("{} certificates, SHA-256 {digest}", trust.anchors().len()));
     }
     draft = draft.field("manifest", clip(&active.label, 200));
     for (key, value) in asides(active) {
@@ -522,6 +543,84 @@ fn one(file: &[u8], store: &Store, sink: &mut Sink<'_>, out: &mut Vec<Statement>
     let mut statement = draft.done();
     statement.integrity = integrity;
     out.push(statement);
+}
+
+/// What credentials are worth after they were checked.
+struct Weighed {
+    grade: Grade,
+    integrity: Integrity,
+    /// Follows the claim in its sentence.
+    checked: &'static str,
+    codes: Vec<String>,
+}
+
+/// From a validation; `inner` for a claim that an ingredient's manifest makes, which is as good as both.
+fn weigh(validation: Validation, inner: bool, trust: &Trust) -> Weighed {
+    let Validation { mut standing, ingredients, codes } = validation;
+    let good = |s: Standing| matches!(s, Standing::Trusted | Standing::Unknown | Standing::Expired);
+    if inner && good(standing) && ingredients != Standing::Trusted {
+        let worse = !good(ingredients) || standing == Standing::Trusted || ingredients == Standing::Expired;
+        standing = if worse { ingredients } else { standing };
+    }
+    let listed = trust.digest().is_some();
+    let (grade, integrity, checked) = match (standing, listed) {
+        (Standing::Trusted, _) => (
+            Grade::Proof,
+            Integrity::Signed,
+            "their signature holds, fits the file and was issued under a root of the trust list",
+        ),
+        (Standing::Unknown, true) => (
+            Grade::Strong,
+            Integrity::Signed,
+            "their signature holds and fits the file, but its issuer is not on the trust list",
+        ),
+        (Standing::Unknown, false) => (
+            Grade::Strong,
+            Integrity::Signed,
+            "their signature holds and fits the file; signer not checked: no trust list installed (see `candor trust`)",
+        ),
+        (Standing::Expired, true) => (
+            Grade::Medium,
+            Integrity::HashesMatch,
+            "nothing was changed, but the signer's certificate is out of date and no trusted time stamp says since when",
+        ),
+        (Standing::Expired, false) => (
+            Grade::Medium,
+            Integrity::HashesMatch,
+            "nothing was changed, but the signer's certificate is out of date; signer not checked: no trust list installed (see `candor trust`)",
+        ),
+        (Standing::Revoked, _) => (
+            Grade::Weak,
+            Integrity::Unchecked,
+            "the signer's certificate was revoked, so they count for nothing",
+        ),
+        (Standing::ContentChanged, _) => {
+            (Grade::Weak, Integrity::Broken, "they no longer fit the file, which was changed afterwards")
+        }
+        (Standing::ClaimChanged, _) => (
+            Grade::Weak,
+            Integrity::Broken,
+            "they do not match their own signature or hashes: they were changed afterwards",
+        ),
+        (Standing::Malformed, _) => (
+            Grade::Weak,
+            Integrity::Unchecked,
+            "they break the rules of their standard, so they count for nothing",
+        ),
+    };
+    Weighed { grade, integrity, checked, codes }
+}
+
+/// From the hashes alone.
+fn unsigned((integrity, code): (Integrity, Option<&'static str>)) -> Weighed {
+    let (grade, checked) = match integrity {
+        Integrity::Broken => (Grade::Weak, "they no longer fit the file, which was changed afterwards"),
+        Integrity::HashesMatch => {
+            (Grade::Medium, "their hashes fit the file, their signature was not checked")
+        }
+        _ => (Grade::Medium, "their signature was not checked"),
+    };
+    Weighed { grade, integrity, checked, codes: code.map(str::to_owned).into_iter().collect() }
 }
 
 fn clip_bytes(data: &[u8]) -> &[u8] {

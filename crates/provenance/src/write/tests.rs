@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::container::{jpeg, pdf, png};
 use crate::meta::exif;
-use crate::{Says, inspect};
+use crate::{Says, Trust, inspect};
 
 fn sample() -> Label {
     Label { reserved_code1: "{\"Type\":\"x\"}".into(), ..Label::generated("Maker <&> Co", "no-1") }
@@ -12,7 +12,7 @@ fn sample() -> Label {
 /// Labels a file, labels it again, replaces the label, and checks that it is read each time.
 fn round(name: &str, file: &[u8]) -> Vec<u8> {
     let one = label(file, &sample(), Options::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let report = inspect(&one.bytes, &Limits::default());
+    let report = inspect(&one.bytes, &Limits::default(), &Trust::default());
     let found: Vec<_> = report.statements.iter().filter(|s| s.id == "china-aigc").collect();
     assert_eq!(found.len(), 1, "{name}: {report:?}");
     assert_eq!(found[0].says, Says::Ai);
@@ -215,7 +215,7 @@ fn a_file_is_replaced_whole() {
     let path = folder.path().join("a.png");
     std::fs::write(&path, png::tests::png(&[])).unwrap();
     assert!(label_file(&path, &sample(), Options::default()).unwrap().is_empty());
-    assert!(inspect(&std::fs::read(&path).unwrap(), &Limits::default()).ai().is_some());
+    assert!(inspect(&std::fs::read(&path).unwrap(), &Limits::default(), &Trust::default()).ai().is_some());
     assert!(matches!(label_file(&path, &sample(), Options::default()), Err(Error::AlreadyLabelled)));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
