@@ -465,6 +465,12 @@ fn media_facts(media: &Media) -> MediaFacts {
                 DocumentKind::Plain => "plain",
                 DocumentKind::Markdown => "markdown",
                 DocumentKind::Html => "html",
+                DocumentKind::Docx => "docx",
+                DocumentKind::Pptx => "pptx",
+                DocumentKind::OpenDocument => "opendocument",
+                DocumentKind::Epub => "epub",
+                DocumentKind::Pdf => "pdf",
+                DocumentKind::Rtf => "rtf",
             }
             .to_owned(),
             chars: m.text.chars().count(),

@@ -192,6 +192,18 @@ pub enum DocumentKind {
     Markdown,
     /// HTML with its boilerplate stripped.
     Html,
+    /// Word document. Of this and what follows, offsets are those of the text that was taken out, in UTF-8.
+    Docx,
+    /// Presentation.
+    Pptx,
+    /// OpenDocument.
+    OpenDocument,
+    /// EPUB.
+    Epub,
+    /// PDF.
+    Pdf,
+    /// Rich Text Format.
+    Rtf,
 }
 
 /// A text in NFC Unicode with a map to the bytes of its source.

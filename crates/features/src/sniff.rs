@@ -68,6 +68,18 @@ pub enum TextFormat {
     Plain,
     /// HTML
     Html,
+    /// Word document
+    Docx,
+    /// Presentation
+    Pptx,
+    /// OpenDocument text, presentation or drawing
+    OpenDocument,
+    /// EPUB
+    Epub,
+    /// PDF
+    Pdf,
+    /// Rich Text Format
+    Rtf,
 }
 
 impl Format {
@@ -78,6 +90,12 @@ impl Format {
             Self::Audio(f) => f.name(),
             Self::Text(TextFormat::Plain) => "text",
             Self::Text(TextFormat::Html) => "html",
+            Self::Text(TextFormat::Docx) => "docx",
+            Self::Text(TextFormat::Pptx) => "pptx",
+            Self::Text(TextFormat::OpenDocument) => "opendocument",
+            Self::Text(TextFormat::Epub) => "epub",
+            Self::Text(TextFormat::Pdf) => "pdf",
+            Self::Text(TextFormat::Rtf) => "rtf",
         }
     }
 
@@ -88,6 +106,12 @@ impl Format {
             Self::Audio(f) => f.extensions(),
             Self::Text(TextFormat::Plain) => &[],
             Self::Text(TextFormat::Html) => &["html", "htm", "xhtml"],
+            Self::Text(TextFormat::Docx) => &["docx", "docm", "dotx"],
+            Self::Text(TextFormat::Pptx) => &["pptx", "pptm", "ppsx"],
+            Self::Text(TextFormat::OpenDocument) => &["odt", "odp", "odg", "ott"],
+            Self::Text(TextFormat::Epub) => &["epub"],
+            Self::Text(TextFormat::Pdf) => &["pdf"],
+            Self::Text(TextFormat::Rtf) => &["rtf", "doc"],
         }
     }
 
@@ -97,7 +121,7 @@ impl Format {
     pub fn fits_extension(self, extension: &str) -> bool {
         let listed = |f: Format| f.extensions().iter().any(|e| e.eq_ignore_ascii_case(extension));
         match self {
-            Self::Text(_) => {
+            Self::Text(TextFormat::Plain | TextFormat::Html) => {
                 !ImageFormat::ALL.iter().any(|&f| listed(Self::Image(f)))
                     && !AudioFormat::ALL.iter().any(|&f| listed(Self::Audio(f)))
             }
@@ -194,6 +218,9 @@ pub fn sniff(bytes: &[u8]) -> Result<Format> {
     }
     if let Some(format) = audio(bytes) {
         return Ok(Format::Audio(format));
+    }
+    if let Some(format) = document(bytes) {
+        return Ok(Format::Text(format));
     }
     if let Some((format, remedy)) = unsupported(bytes) {
         return Err(Error::Unsupported { format, remedy });
@@ -407,7 +434,6 @@ const SIGNATURES: &[(usize, &[u8], &str, &str)] = &[
     (0, b".snd", "Sun audio (AU)", TO_FLAC),
     (0, b"MThd", "MIDI", "render it to WAV first"),
     (0, b"%!PS", "PostScript", COPY_TEXT),
-    (0, b"{\\rtf", "RTF", COPY_TEXT),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Microsoft Office document", COPY_TEXT),
     (0, b"PK\x05\x06", "empty ZIP archive", EXTRACT),
     (0, b"PK\x07\x08", "ZIP archive", EXTRACT),
@@ -454,10 +480,6 @@ fn unsupported(b: &[u8]) -> Option<(&'static str, &'static str)> {
     if b.starts_with(b"PK\x03\x04") {
         return Some(zip(b));
     }
-    // The PDF standard allows rubbish before the signature, but a text about PDF is not a PDF.
-    if b.starts_with(b"%PDF-") || (contains(head(b, 1024), b"%PDF-1.") && contains(head(b, 1024), b" obj")) {
-        return Some(("PDF", "PDF is not read yet; save its text as a .txt file or its pages as PNG first"));
-    }
     let new_header = b.get(60..64).map_or(0, |s| u32::from_le_bytes([s[0], s[1], s[2], s[3]])) as usize;
     if b.starts_with(b"MZ") && at(b, new_header, b"PE\0\0") {
         return Some(("Windows program", NO_MEDIA));
@@ -476,16 +498,46 @@ fn unsupported(b: &[u8]) -> Option<(&'static str, &'static str)> {
     svg.then_some(("SVG", "it is a drawing, not a photograph; render it to PNG if it holds one"))
 }
 
-/// What a ZIP archive holds, from the names of its first members.
+/// Documents whose bytes are not their text.
+fn document(b: &[u8]) -> Option<TextFormat> {
+    // The PDF standard allows rubbish before the signature, but a text about PDF is not a PDF.
+    if b.starts_with(b"%PDF-") || (contains(head(b, 1024), b"%PDF-1.") && contains(head(b, 1024), b" obj")) {
+        return Some(TextFormat::Pdf);
+    }
+    if b.starts_with(b"{\\rtf") {
+        return Some(TextFormat::Rtf);
+    }
+    if !b.starts_with(b"PK\x03\x04") {
+        return None;
+    }
+    // Names of members stand before each and, all of them, in the directory at the end.
+    let (start, end) = (head(b, 4096), b.get(b.len().saturating_sub(WINDOW)..).unwrap_or(b));
+    let has = |needle: &[u8]| contains(start, needle) || contains(end, needle);
+    let typed = |kind: &[u8]| contains(start, &[b"mimetypeapplication/", kind].concat());
+    if typed(b"epub+zip") {
+        Some(TextFormat::Epub)
+    } else if typed(b"vnd.oasis.opendocument.text")
+        || typed(b"vnd.oasis.opendocument.presentation")
+        || typed(b"vnd.oasis.opendocument.graphics")
+    {
+        Some(TextFormat::OpenDocument)
+    } else if has(b"word/document.xml") {
+        Some(TextFormat::Docx)
+    } else if has(b"ppt/slides/slide") {
+        Some(TextFormat::Pptx)
+    } else {
+        None
+    }
+}
+
+/// What another ZIP archive holds, from the names of its first members.
 fn zip(b: &[u8]) -> (&'static str, &'static str) {
     let start = head(b, 4096);
     let has = |needle: &[u8]| contains(start, needle);
-    if has(b"mimetypeapplication/epub+zip") {
-        ("EPUB", COPY_TEXT)
-    } else if has(b"mimetypeapplication/vnd.oasis.opendocument") {
-        ("OpenDocument file", COPY_TEXT)
-    } else if has(b"[Content_Types].xml") || has(b"word/") || has(b"docProps/") {
-        ("Microsoft Office document (DOCX, XLSX, PPTX)", COPY_TEXT)
+    if has(b"mimetypeapplication/vnd.oasis.opendocument") {
+        ("OpenDocument table", COPY_TEXT)
+    } else if has(b"[Content_Types].xml") || has(b"xl/") || has(b"docProps/") {
+        ("Microsoft Office table (XLSX)", COPY_TEXT)
     } else {
         ("ZIP archive", EXTRACT)
     }
@@ -701,9 +753,17 @@ mod tests {
             (b"8BPS\0\x01", "Photoshop (PSD)"),
             (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
             (b"\n<svg viewBox='0 0 1 1'></svg>", "SVG"),
-            (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
-            (b"PK\x03\x04\x14\0\0\0mimetypeapplication/epub+zip", "EPUB"),
-            (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml", "Microsoft Office document (DOCX, XLSX, PPTX)"),
+            (b"%PDF-1.7\n%\xe2\xe3", "pdf"),
+            (b"{\\rtf1\\ansi", "rtf"),
+            (b"PK\x03\x04\x14\0\0\0mimetypeapplication/epub+zip", "epub"),
+            (b"PK\x03\x04\x14\0\0\0mimetypeapplication/vnd.oasis.opendocument.textPK", "opendocument"),
+            (
+                b"PK\x03\x04\x14\0\0\0mimetypeapplication/vnd.oasis.opendocument.spreadsheetPK",
+                "OpenDocument table",
+            ),
+            (b"PK\x03\x04\x14\0\x06\0[Content_Types].xmlPK\x03\x04word/document.xml", "docx"),
+            (b"PK\x03\x04\x14\0\x06\0[Content_Types].xmlPK\x03\x04ppt/slides/slide1.xml", "pptx"),
+            (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml", "Microsoft Office table (XLSX)"),
             (b"PK\x03\x04\x14\0\0\0a.txt", "ZIP archive"),
             (b"\x1f\x8b\x08\0", "gzip archive"),
             (b"\x7fELF\x02\x01", "ELF program"),

@@ -6,7 +6,7 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use super::{
     html,
     mapped::{Form, Mapped, compose},
-    markdown,
+    markdown, packed,
 };
 use crate::{Document, DocumentKind, Error, Limits, Result, Warning, WarningCode, sniff::TextFormat};
 
@@ -17,13 +17,19 @@ const SAMPLE: usize = 1 << 16;
 ///
 /// The encoding comes from a byte order mark, from the bytes being UTF-8 or UTF-16, from an HTML page's own
 /// declaration or, with a warning, from a guess. Markdown and HTML are found in plain text as well; every byte of the
-/// result can be traced to its source.
+/// result can be traced to its source. Of documents whose bytes are not their text (PDF, DOCX, ...) the source is the text
+/// that was taken out of them.
 ///
 /// # Errors
-/// [`Error::Empty`] without bytes. Damaged text is mended with a warning.
+/// [`Error::Empty`] without bytes. Damaged text is mended with a warning. [`Error::Decode`] or [`Error::Unsupported`] for a
+/// document that is damaged beyond reading or encrypted.
 pub fn decode(bytes: &[u8], format: TextFormat, limits: &Limits) -> Result<Document> {
     if bytes.is_empty() {
         return Err(Error::Empty);
+    }
+    if !matches!(format, TextFormat::Plain | TextFormat::Html) {
+        let (text, warnings) = packed::extract(bytes, format, limits)?;
+        return Ok(Document { kind: kind(format), warnings, ..plain(&text) });
     }
     let mut warnings = Vec::new();
     // Offsets are 32 bits wide and NFC may treble a text.
@@ -97,6 +103,38 @@ pub fn document(text: &str) -> Document {
         None => stripped,
     };
     Document { text, map, encoding: UTF_8.name(), kind, markup, warnings: Vec::new() }
+}
+
+/// A text without markup that is its own source.
+fn plain(text: &str) -> Document {
+    let mut copied = Mapped::new(text.len());
+    copied.copy(text, 0..text.len());
+    let Mapped { text: composed, map } = match compose(&copied.text, Form::Nfc) {
+        Some(composed) => composed.through(&copied.map),
+        None => copied,
+    };
+    let markup = markdown::count(text);
+    Document {
+        text: composed,
+        map,
+        encoding: UTF_8.name(),
+        kind: DocumentKind::Plain,
+        markup,
+        warnings: Vec::new(),
+    }
+}
+
+fn kind(format: TextFormat) -> DocumentKind {
+    match format {
+        TextFormat::Plain => DocumentKind::Plain,
+        TextFormat::Html => DocumentKind::Html,
+        TextFormat::Docx => DocumentKind::Docx,
+        TextFormat::Pptx => DocumentKind::Pptx,
+        TextFormat::OpenDocument => DocumentKind::OpenDocument,
+        TextFormat::Epub => DocumentKind::Epub,
+        TextFormat::Pdf => DocumentKind::Pdf,
+        TextFormat::Rtf => DocumentKind::Rtf,
+    }
 }
 
 /// The encoding and the length of the byte order mark.

@@ -10,6 +10,7 @@ mod mapped;
 mod markdown;
 mod ngram;
 mod normalise;
+mod packed;
 mod segment;
 mod style;
 
