@@ -69,7 +69,10 @@ impl Calibrations {
             }
             lists
         };
-        let pooled = Calibration::fit(&lists(None, false), &lists(None, true))?;
+        // A condition under which nothing was judged says nothing.
+        let mut genuine = lists(None, false);
+        genuine.retain(|l| !l.is_empty());
+        let pooled = Calibration::fit(&genuine, &lists(None, true))?;
         let names: BTreeSet<&str> = samples.iter().map(|s| s.stratum).filter(|s| !s.is_empty()).collect();
         let fit = |name: &&str| {
             let (genuine, fabricated) = (gather(lists(Some(name), false)), lists(Some(name), true));

@@ -3,12 +3,12 @@
 use candle_core::{Device, Tensor};
 use candor_features::{
     Media, MediaKind, Pixels,
-    image::launder::{crop, reflect_to, resize_exact, resize_to_longest},
+    image::launder::{crop, recompress, reflect_to, resize_exact, resize_to_longest},
 };
 
 use crate::{
     Detection, Detector, Error, Result, ScoreMap,
-    image::ResidualDetector,
+    image::{ResidualDetector, USUAL_QUALITY},
     net::{EfficientNetLite0, FrozenLinear, Params, ResidualNetConfig},
 };
 
@@ -138,7 +138,8 @@ impl PretrainedDetector {
     pub(crate) fn both(&self, media: &Media) -> Result<(f64, Detection)> {
         let Media::Image(pixels) = media else { return Err(Error::WrongKind("an image detector".into())) };
         let found = self.residual.detect(media)?;
-        let features = self.selection.describe(&self.net, pixels, TILES)?;
+        let seen = recompress(resize_to_longest(pixels, LONGEST), USUAL_QUALITY);
+        let features = self.selection.describe(&self.net, &seen, TILES)?;
         Ok((self.linear.logit(&features)?, found))
     }
 }

@@ -392,6 +392,12 @@ pub fn encode_jpeg(pixels: &Pixels, quality: u8, full_colour: bool) -> Result<Ve
 }
 
 /// Encodes and decodes, with the decoder that reads the users' files.
+/// JPEG 4:2:0 at a quality from 1 to 100 and back. A picture that cannot be encoded stays as it is.
+#[must_use]
+pub fn recompress(pixels: Pixels, quality: u8) -> Pixels {
+    jpeg_round(&pixels, quality, false).unwrap_or(pixels)
+}
+
 fn jpeg_round(pixels: &Pixels, quality: u8, full_colour: bool) -> Option<Pixels> {
     let bytes = encode_jpeg(pixels, quality, full_colour).ok()?;
     let decoder = image::codecs::jpeg::JpegDecoder::new(std::io::Cursor::new(bytes)).ok()?;

@@ -165,6 +165,9 @@ pub struct SpectralTask {
     /// Share of the cepstral network's logit in the sum, from 0 to 1, both logits in units of their standard deviation on the
     /// development items. Set and not fitted.
     pub cepstral_share: f64,
+    /// Probability that a laundered copy also goes through a real codec (MP3, Opus or AAC by an installed `ffmpeg`).
+    #[serde(default)]
+    pub encoded: f64,
     /// The laundering of both classes.
     pub laundering: AudioLaundering,
 }
@@ -278,6 +281,9 @@ impl TrainConfig {
             let maps = EfficientNetLite0::CHANNELS.len();
             if task.copies == 0 || task.maps.is_empty() || task.maps.iter().any(|&m| m >= maps) {
                 return Err(format!("spectral: copies must be positive, maps below {maps}"));
+            }
+            if !(0.0..=1.0).contains(&task.encoded) {
+                return Err("spectral.encoded is 0 to 1".into());
             }
             if !(0.0..=1.0).contains(&task.cepstral_share) {
                 return Err("spectral.cepstral_share is 0 to 1".into());

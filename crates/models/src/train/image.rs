@@ -6,7 +6,7 @@ use candor_features::{
     image::{
         Planes,
         blockgrid::block_grid,
-        launder::{Condition, ImageLaundering, crop, encode_jpeg},
+        launder::{Condition, ImageLaundering, Perturbation, crop, encode_jpeg},
     },
     sniff,
 };
@@ -177,6 +177,15 @@ impl Subject for Images {
     }
 }
 
+/// What may have happened to a picture beside the conditions of the figures to reach: thresholds are to hold there, too.
+const ALSO: [Perturbation; 5] = [
+    Perturbation::Resize50,
+    Perturbation::Resize35,
+    Perturbation::Noise,
+    Perturbation::Crop,
+    Perturbation::Screenshot,
+];
+
 /// Scores the development pictures under each condition.
 pub(super) fn measure(items: &[Item], seed: u64, detector: &dyn Detector) -> Result<Vec<Measured>> {
     let dev: Vec<&Item> = items.iter().filter(|i| i.dev).collect();
@@ -184,17 +193,20 @@ pub(super) fn measure(items: &[Item], seed: u64, detector: &dyn Detector) -> Res
         .par_iter()
         .map(|item| {
             let pixels = picture(item)?;
-            Condition::ALL
+            let fixed = Condition::ALL
                 .iter()
-                .map(|condition| {
-                    let mut rng = item_rng(seed, &item.name, condition.name());
-                    let found = detector.detect(&Media::Image(condition.apply(&pixels, &mut rng)))?;
-                    Ok(Answer::of(found))
-                })
+                .map(|condition| condition.apply(&pixels, &mut item_rng(seed, &item.name, condition.name())));
+            let also = ALSO
+                .iter()
+                .map(|change| change.apply(&pixels, &mut item_rng(seed, &item.name, change.name())));
+            fixed
+                .chain(also)
+                .map(|changed| Ok(Answer::of(detector.detect(&Media::Image(changed))?)))
                 .collect::<Result<Vec<_>>>()
         })
         .collect::<Result<Vec<_>>>()?;
-    Ok(conditions(&dev, &per_item, &Condition::ALL.map(Condition::name)))
+    let names = [&Condition::ALL.map(Condition::name)[..], &ALSO.map(Perturbation::name)].concat();
+    Ok(conditions(&dev, &per_item, &names))
 }
 
 /// Facts about the files, and about what is left of them in crops of `side` from regions of `longest` pixels.

@@ -26,7 +26,7 @@ impl Subject for Imported {
     }
 
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {
-        audio::measure(&self.items, detector)
+        audio::measure(&self.items, self.seed, detector)
     }
 
     fn leaks(&self) -> Result<Vec<Leak>> {

@@ -9,9 +9,10 @@ use std::{
 
 use candor_features::{
     Media,
-    audio::{LfccConfig, equalise, tile},
+    audio::{LfccConfig, equalise, launder::encode_somehow, tile},
     image::launder::{Condition, resize_to_longest},
 };
+use rand::RngExt;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -72,7 +73,7 @@ impl Kind {
         match self {
             Self::Pictures { task, .. } => Ok(format!("{TILES}\0{}", toml::to_string(&task.laundering)?)),
             Self::Recordings { task, .. } => {
-                Ok(format!("spectrogram\0{}", toml::to_string(&task.laundering)?))
+                Ok(format!("spectrogram\0{}\0{}", task.encoded, toml::to_string(&task.laundering)?))
             }
         }
     }
@@ -333,7 +334,14 @@ impl Head {
                     let part = audio::stretch(&wave.samples, WINDOW + WINDOW / 4, &mut rng);
                     let heard = match copy {
                         0 => equalise(part),
-                        _ => equalise(&task.laundering.launder(part, &mut rng)),
+                        _ => {
+                            let mut laundered = task.laundering.launder(part, &mut rng);
+                            if rng.random_bool(task.encoded) {
+                                laundered = encode_somehow(&laundered, &mut rng)
+                                    .map_err(|e| Error::config(&item.name, e.to_string()))?;
+                            }
+                            equalise(&laundered)
+                        }
                     };
                     let sound = heard.get(between_silence(&heard)).unwrap_or(&heard);
                     let window = tile(audio::stretch(sound, WINDOW, &mut rng), WINDOW);
@@ -446,7 +454,7 @@ impl Subject for Head {
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {
         match &self.kind {
             Kind::Pictures { .. } => super::image::measure(&self.items, self.seed, detector),
-            Kind::Recordings { .. } => audio::measure(&self.items, detector),
+            Kind::Recordings { .. } => audio::measure(&self.items, self.seed, detector),
         }
     }
 

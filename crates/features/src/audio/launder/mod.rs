@@ -510,6 +510,18 @@ impl Codec {
     }
 }
 
+/// MP3, Opus or AAC at one of the rates that speech is sent at, by an installed `ffmpeg`, and back; length and alignment
+/// stay.
+///
+/// # Errors
+/// [`Error::Unsupported`] without `ffmpeg`, [`Error::Decode`] if it fails.
+pub fn encode_somehow(samples: &[f32], rng: &mut impl Rng) -> Result<Vec<f32>> {
+    const RATES: [(Codec, &[u32]); 3] =
+        [(Codec::Opus, &[12, 16, 24, 32]), (Codec::Mp3, &[24, 32, 48, 64]), (Codec::Aac, &[24, 32, 48])];
+    let Some((codec, rates)) = one_of(&RATES, rng) else { return Ok(samples.to_vec()) };
+    lossy(samples, codec, one_of(rates, rng).unwrap_or(32))
+}
+
 /// Encodes with `ffmpeg` and decodes again; length and alignment stay.
 fn lossy(samples: &[f32], codec: Codec, kbps: u32) -> Result<Vec<f32>> {
     if samples.is_empty() {
