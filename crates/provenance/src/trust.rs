@@ -37,7 +37,10 @@ impl Default for Trust {
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust").field("anchors", &self.anchors.len()).field("digest", &self.digest).finish()
+        f.debug_struct("Trust")
+            .field("anchors", &self.anchors.len())
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn extract(bytes: &[u8], format: TextFormat, limits: &Limits) -> Resu
 }
 
 fn slide(name: &str) -> bool {
-    name.strip_prefix("ppt/slides/slide").is_some_and(|rest| rest.ends_with(".xml"))
+    name.strip_prefix("ppt/slides/slide").and_then(|rest| rest.strip_suffix(".xml")).is_some()
 }
 
 /// Which elements hold text, by their local names.
@@ -641,7 +641,7 @@ fn rtf(bytes: &[u8], out: &mut Out) {
                 match (name, number) {
                     ("ansicpg", Some(page)) => encoding = code_page(page),
                     ("uc", Some(n)) => {
-                        mark(&mut groups, |g| g.fallback = usize::try_from(n).unwrap_or(1).min(8))
+                        mark(&mut groups, |g| g.fallback = usize::try_from(n).unwrap_or(1).min(8));
                     }
                     ("u", Some(n)) => {
                         let unit = (n & 0xffff) as u16;
@@ -786,7 +786,7 @@ mod tests {
         let pages = document.new_object_id();
         let font = document.add_object(dictionary! { "Type" => "Font", "Subtype" => "Type1", "BaseFont" => "Courier", "Encoding" => "WinAnsiEncoding" });
         let resources = document.add_object(dictionary! { "Font" => dictionary! { "F1" => font } });
-        let shown: String = lines.iter().map(|l| format!("({l}) Tj 0 -14 Td ")).collect();
+        let shown = lines.iter().map(|l| format!("({l}) Tj 0 -14 Td")).collect::<Vec<_>>().join(" ");
         let content = format!("BT /F1 12 Tf 50 700 Td {shown} ET");
         let content = document.add_object(Stream::new(dictionary! {}, content.into_bytes()));
         let page = document.add_object(dictionary! { "Type" => "Page", "Parent" => pages, "Contents" => content, "Resources" => resources,

@@ -332,16 +332,15 @@ impl Head {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
                     // A little more than a window, for what speed and trimming take away.
                     let part = audio::stretch(&wave.samples, WINDOW + WINDOW / 4, &mut rng);
-                    let heard = match copy {
-                        0 => equalise(part),
-                        _ => {
-                            let mut laundered = task.laundering.launder(part, &mut rng);
-                            if rng.random_bool(task.encoded) {
-                                laundered = encode_somehow(&laundered, &mut rng)
-                                    .map_err(|e| Error::config(&item.name, e.to_string()))?;
-                            }
-                            equalise(&laundered)
+                    let heard = if copy == 0 {
+                        equalise(part)
+                    } else {
+                        let mut laundered = task.laundering.launder(part, &mut rng);
+                        if rng.random_bool(task.encoded) {
+                            laundered = encode_somehow(&laundered, &mut rng)
+                                .map_err(|e| Error::config(&item.name, e.to_string()))?;
                         }
+                        equalise(&laundered)
                     };
                     let sound = heard.get(between_silence(&heard)).unwrap_or(&heard);
                     let window = tile(audio::stretch(sound, WINDOW, &mut rng), WINDOW);
