@@ -105,7 +105,7 @@ impl Trust {
         Err(Error::Unavailable("signatures of Content Credentials"))
     }
 
-    #[cfg_attr(not(feature = "c2pa"), allow(unused_variables))]
+    #[cfg_attr(not(feature = "c2pa"), allow(unused_variables, reason = "only the check reads it"))]
     fn new(anchors: Vec<Anchor>, pem: Option<&str>) -> Self {
         Self {
             anchors: anchors.into(),
@@ -133,7 +133,7 @@ impl Trust {
 
     /// Validates nothing in a build without the feature `c2pa`.
     #[cfg(not(feature = "c2pa"))]
-    #[allow(clippy::unused_self)]
+    #[allow(clippy::unused_self, reason = "the same signature as with the feature")]
     pub(crate) fn validate(&self, _: &[u8], _: &str) -> Option<Validation> {
         None
     }
@@ -150,7 +150,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// What the signature of a manifest is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "c2pa"), allow(dead_code))]
+#[cfg_attr(not(feature = "c2pa"), allow(dead_code, reason = "only the check makes them"))]
 pub(crate) enum Standing {
     /// Signature, hashes and issuer hold.
     Trusted,
