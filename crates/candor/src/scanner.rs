@@ -471,6 +471,7 @@ fn media_facts(media: &Media) -> MediaFacts {
                 DocumentKind::Epub => "epub",
                 DocumentKind::Pdf => "pdf",
                 DocumentKind::Rtf => "rtf",
+                DocumentKind::Mail => "mail",
             }
             .to_owned(),
             chars: m.text.chars().count(),

@@ -204,6 +204,8 @@ pub enum DocumentKind {
     Pdf,
     /// Rich Text Format.
     Rtf,
+    /// E-mail without what it quotes or forwards.
+    Mail,
 }
 
 /// A text in NFC Unicode with a map to the bytes of its source.

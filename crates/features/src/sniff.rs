@@ -4,7 +4,7 @@
 //! short (BMP, MP3, ADTS) are checked further so that a text that begins with the same letters stays a text. What has
 //! no signature is a text if its bytes look like one.
 
-use crate::{Error, Result};
+use crate::{Error, Result, text::is_mail};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub enum TextFormat {
     Pdf,
     /// Rich Text Format
     Rtf,
+    /// E-mail
+    Mail,
 }
 
 impl Format {
@@ -96,6 +98,7 @@ impl Format {
             Self::Text(TextFormat::Epub) => "epub",
             Self::Text(TextFormat::Pdf) => "pdf",
             Self::Text(TextFormat::Rtf) => "rtf",
+            Self::Text(TextFormat::Mail) => "mail",
         }
     }
 
@@ -112,6 +115,7 @@ impl Format {
             Self::Text(TextFormat::Epub) => &["epub"],
             Self::Text(TextFormat::Pdf) => &["pdf"],
             Self::Text(TextFormat::Rtf) => &["rtf", "doc"],
+            Self::Text(TextFormat::Mail) => &["eml"],
         }
     }
 
@@ -121,7 +125,7 @@ impl Format {
     pub fn fits_extension(self, extension: &str) -> bool {
         let listed = |f: Format| f.extensions().iter().any(|e| e.eq_ignore_ascii_case(extension));
         match self {
-            Self::Text(TextFormat::Plain | TextFormat::Html) => {
+            Self::Text(TextFormat::Plain | TextFormat::Html | TextFormat::Mail) => {
                 !ImageFormat::ALL.iter().any(|&f| listed(Self::Image(f)))
                     && !AudioFormat::ALL.iter().any(|&f| listed(Self::Audio(f)))
             }
@@ -559,7 +563,13 @@ fn text(bytes: &[u8]) -> Result<Format> {
     if !ok {
         return Err(Error::UnknownKind);
     }
-    Ok(Format::Text(if html(bytes) { TextFormat::Html } else { TextFormat::Plain }))
+    Ok(Format::Text(if html(bytes) {
+        TextFormat::Html
+    } else if is_mail(head(bytes, WINDOW)) {
+        TextFormat::Mail
+    } else {
+        TextFormat::Plain
+    }))
 }
 
 /// The start, the middle and the end of a text; a short one in one piece.

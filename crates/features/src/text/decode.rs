@@ -134,6 +134,7 @@ fn kind(format: TextFormat) -> DocumentKind {
         TextFormat::Epub => DocumentKind::Epub,
         TextFormat::Pdf => DocumentKind::Pdf,
         TextFormat::Rtf => DocumentKind::Rtf,
+        TextFormat::Mail => DocumentKind::Mail,
     }
 }
 

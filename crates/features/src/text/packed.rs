@@ -12,7 +12,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use zip::ZipArchive;
 
-use super::html;
+use super::{html, mail};
 use crate::{Error, Limits, Result, Warning, WarningCode, sniff::TextFormat};
 
 /// Most bytes that one part of an archive may unfold to, for each byte of text that is read: markup around the text.
@@ -81,6 +81,7 @@ pub(super) fn extract(bytes: &[u8], format: TextFormat, limits: &Limits) -> Resu
         TextFormat::Epub => epub(bytes, &mut out)?,
         TextFormat::Pdf => pdf(bytes, &mut out)?,
         TextFormat::Rtf => rtf(bytes, &mut out),
+        TextFormat::Mail => mail(bytes, &mut out)?,
         TextFormat::Plain | TextFormat::Html => out.push(&String::from_utf8_lossy(bytes)),
     }
     if out.full {
@@ -89,6 +90,16 @@ pub(super) fn extract(bytes: &[u8], format: TextFormat, limits: &Limits) -> Resu
     let kept = out.text.trim_end().len();
     out.text.truncate(kept);
     Ok((out.text, out.warnings))
+}
+
+/// A message; its parser is given no more than the limit of a text, attachments included, so that it cannot unfold to more.
+fn mail(bytes: &[u8], out: &mut Out) -> Result<()> {
+    let cut = bytes.get(..out.limit).unwrap_or(bytes);
+    out.full |= cut.len() < bytes.len();
+    let damaged = || Error::Decode { format: "mail", reason: "it cannot be read".to_owned() };
+    let text = catch_unwind(AssertUnwindSafe(|| mail::read(cut))).ok().flatten().ok_or_else(damaged)?;
+    out.text = text;
+    Ok(())
 }
 
 fn slide(name: &str) -> bool {
