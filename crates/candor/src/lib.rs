@@ -15,6 +15,7 @@ mod decision;
 mod declared;
 mod error;
 mod explain;
+mod mark;
 mod reason;
 mod region;
 mod scanner;
@@ -34,6 +35,7 @@ pub use candor_provenance::Trust;
 
 pub use error::{Error, Result};
 pub use explain::{Artifact, Exhibit, Marked, exhibit, explain};
+pub use mark::{MarkError, Wording, mark};
 pub use scanner::{Evidence, MAX_FILE_BYTES, Scan, ScanOptions, Scanner, ScannerBuilder};
 pub use schema::schema_json;
 pub use verdict::{

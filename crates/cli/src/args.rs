@@ -242,13 +242,18 @@ From verdicts (--from), a file gets the label that its verdict calls for:
   3  suspected       only the detectors say so
 Others are left alone. A file that changed since it was scanned is refused.
 
+With --visible, JPEG, PNG and WebP pictures get words in their lower right corner, at least 5 % of the shorter side high \
+(GB 45438-2025, 4.3), and plain text and Markdown a first paragraph: AI生成, 可能为AI生成 or 疑似AI生成, or in English. Pictures are \
+coded anew for that, JPEG and lossy WebP at quality 95. Other files get the implicit label only, and a note.
+
 Exit status 3 means that at least one file could not be labelled.
 
 Examples:
   candor label --label 1 --producer 'My Service' --produce-id 42 picture.png
   candor scan -f jsonl uploads/ > verdicts.jsonl
   candor label --from verdicts.jsonl --propagator 'My Platform' --dry-run
-  candor label --from verdicts.jsonl --propagator 'My Platform'";
+  candor label --from verdicts.jsonl --propagator 'My Platform'
+  candor label --from verdicts.jsonl --propagator 'My Platform' --visible";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = LABEL_DETAILS)]
@@ -283,6 +288,10 @@ pub(crate) struct LabelArgs {
     #[arg(long, value_name = "ID", requires = "propagator")]
     pub(crate) propagate_id: Option<String>,
 
+    /// Mark it for people, too: words in the corner of a picture (which is coded anew) or at the head of a text
+    #[arg(long, value_enum, value_name = "LANGUAGE", num_args = 0..=1, default_missing_value = "zh", require_equals = true)]
+    pub(crate) visible: Option<MarkLanguage>,
+
     /// Put the label in the place of an existing one
     #[arg(long)]
     pub(crate) replace: bool,
@@ -298,6 +307,24 @@ pub(crate) struct LabelArgs {
     /// How outcomes are written
     #[arg(short, long, value_enum, default_value_t = InspectFormat::Text, value_name = "FORMAT")]
     pub(crate) format: InspectFormat,
+}
+
+/// Language of a visible mark.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum MarkLanguage {
+    /// AI生成, 可能为AI生成, 疑似AI生成
+    Zh,
+    /// AI-generated, Possibly AI-generated, Suspected AI-generated
+    En,
+}
+
+impl From<MarkLanguage> for candor::Wording {
+    fn from(language: MarkLanguage) -> Self {
+        match language {
+            MarkLanguage::Zh => Self::Chinese,
+            MarkLanguage::En => Self::English,
+        }
+    }
 }
 
 const EVAL_DETAILS: &str = "\

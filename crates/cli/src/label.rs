@@ -6,9 +6,9 @@ use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use candor::{Label as Found, Note, Verdict};
+use candor::{Label as Found, MarkError, Note, Verdict};
 use candor_provenance::Error as LabelError;
-use candor_provenance::write::{Label, LabelKind, Options, label, label_file};
+use candor_provenance::write::{Label, LabelKind, Options, label, replace};
 
 use crate::args::{InspectFormat, LabelArgs};
 use crate::escape::escape;
@@ -154,31 +154,44 @@ fn write(args: &LabelArgs, order: &Order) -> Outcome {
     let new = made(args, kind);
     let options = Options { replace: args.replace };
     let done = (|| -> anyhow::Result<_> {
-        // Links are followed: the file behind one is what gets the label.
-        let read = || fs::read(&order.path).context("cannot be read");
+        let original = fs::read(&order.path).context("cannot be read")?;
         if let Some(expected) = &order.sha256
-            && candor_models::sha256(&read()?) != *expected
+            && candor_models::sha256(&original) != *expected
         {
             bail!("it was changed after it was scanned; scan it again");
         }
+        let mut notes = Vec::new();
+        let marked = match args.visible.map(|wording| candor::mark(&original, kind, wording.into())) {
+            None => None,
+            Some(Ok(marked)) => Some(marked),
+            // The label that programs read is worth having without the words that people read.
+            Some(Err(error @ MarkError::Unsupported(_))) => {
+                notes.push(format!("not marked visibly: {error}"));
+                None
+            }
+            Some(Err(error)) => return Err(error.into()),
+        };
+        let done = label(marked.as_deref().unwrap_or(&original), &new, options)?;
+        notes.extend(done.warnings.into_iter().map(|w| w.message));
         if args.dry_run {
-            return Ok(label(&read()?, &new, options)?.warnings);
+            return Ok(notes);
         }
         match &args.output {
-            None => Ok(label_file(&order.path, &new, options)?),
+            // Links are followed: the file behind one is what gets the label.
+            None => replace(&order.path, &done.bytes)?,
             Some(output) => {
                 fs::copy(&order.path, output)
                     .with_context(|| format!("cannot write {}", candor::path_text(output)))?;
-                label_file(output, &new, options).map_err(|error| {
+                replace(output, &done.bytes).inspect_err(|_| {
                     // No copy without a label is left behind under the name of a labelled one.
                     let _ = fs::remove_file(output);
-                    error.into()
-                })
+                })?;
             }
         }
+        Ok(notes)
     })();
     match done {
-        Ok(warnings) => Outcome::Labelled(kind, warnings.into_iter().map(|w| w.message).collect()),
+        Ok(notes) => Outcome::Labelled(kind, notes),
         Err(error) => match error.downcast_ref::<LabelError>() {
             Some(LabelError::AlreadyLabelled) => {
                 Outcome::Left("it has a label already; --replace puts this one in its place")

@@ -14,6 +14,9 @@ fn syncsafe(n: usize) -> Result<[u8; 4]> {
 }
 
 /// Adds the frame in the version of the existing tag, in place of padding where there is enough of it.
+/// Zeros behind the last frame of an ID3 tag: readers that check a frame's size by what follows find its end.
+const PADDING: usize = 16;
+
 pub(super) fn mp3(bytes: &[u8], json: &str) -> Result<Vec<u8>> {
     const DAMAGED: Error = Error::Damaged("ID3 tag");
     let content = [b"\0AIGC\0", json.as_bytes()].concat();
@@ -22,6 +25,7 @@ pub(super) fn mp3(bytes: &[u8], json: &str) -> Result<Vec<u8>> {
         frame.extend(syncsafe(content.len())?);
         frame.extend([0, 0]);
         frame.extend(content);
+        frame.extend([0; PADDING]);
         let mut out = b"ID3\x04\0\0".to_vec();
         out.extend(syncsafe(frame.len())?);
         out.extend(frame);
@@ -73,7 +77,8 @@ pub(super) fn mp3(bytes: &[u8], json: &str) -> Result<Vec<u8>> {
     }
     frames.extend(content);
     // With enough padding the sound stays where it is.
-    let size = frames.len().max(body.len());
+    let fits = frames.len() + PADDING <= body.len();
+    let size = if fits { body.len() } else { frames.len() + PADDING };
     frames.resize(size, 0);
     let mut out = bytes.get(..6).ok_or(DAMAGED)?.to_vec();
     out.extend(syncsafe(size)?);

@@ -155,7 +155,7 @@ pub(super) fn riff_chunk(id: [u8; 4], data: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Width, height and whether there is transparency, from a bare VP8 or VP8L frame (RFC 6386, RFC 9649).
-fn webp_size(chunk: &iff::Chunk<'_>) -> Option<(u32, u32, bool)> {
+pub(super) fn webp_size(chunk: &iff::Chunk<'_>) -> Option<(u32, u32, bool)> {
     match &chunk.id {
         b"VP8 " => {
             let d = slice(chunk.data, 3, 7)?;

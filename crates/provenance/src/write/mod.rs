@@ -18,6 +18,7 @@ mod audio;
 mod document;
 mod image;
 mod mp4;
+mod visible;
 mod xmp;
 
 use std::io::Write as _;
@@ -28,6 +29,8 @@ use crate::marks::aigc;
 use crate::report::{Limits, Warning, WarningCode};
 use crate::sink::Sink;
 use crate::{Error, Result};
+
+pub use visible::{mark_text, with_metadata};
 
 /// CRC-32 of PNG (ISO 3309).
 pub(crate) fn crc32(data: &[u8]) -> u32 {
@@ -235,15 +238,24 @@ pub fn label(bytes: &[u8], label: &Label, options: Options) -> Result<Labelled> 
 /// # Errors
 /// As [`label`], and [`Error::Io`].
 pub fn label_file(path: &Path, new: &Label, options: Options) -> Result<Vec<Warning>> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let done = label(&bytes, new, options)?;
+    replace(path, &done.bytes)?;
+    Ok(done.warnings)
+}
+
+/// Puts other bytes in the place of a file's, in one step or not at all; its permissions stay, and a link is followed.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     // A link would be replaced by a file of its own otherwise.
     let real = std::fs::canonicalize(path).map_err(io)?;
-    let bytes = std::fs::read(&real).map_err(io)?;
     let permissions = std::fs::metadata(&real).map_err(io)?.permissions();
-    let done = label(&bytes, new, options)?;
     let folder = real.parent().unwrap_or(Path::new("."));
     let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-    temporary.write_all(&done.bytes).map_err(io)?;
+    temporary.write_all(bytes).map_err(io)?;
     temporary.as_file().set_permissions(permissions).map_err(io)?;
     temporary.as_file().sync_all().map_err(io)?;
     temporary.persist(&real).map_err(|e| io(e.error))?;
@@ -251,7 +263,7 @@ pub fn label_file(path: &Path, new: &Label, options: Options) -> Result<Vec<Warn
     if let Ok(folder) = std::fs::File::open(folder) {
         let _ = folder.sync_all();
     }
-    Ok(done.warnings)
+    Ok(())
 }
 
 #[cfg(test)]
