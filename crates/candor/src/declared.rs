@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use candor_features::Media;
+use candor_models::Perth;
 use candor_provenance::{
     Grade, Integrity, Limits, Report, Says, Statement, Trust, WarningCode, inspect, watermark,
 };
@@ -16,14 +17,22 @@ use serde_json::Value;
 
 use crate::{ErrorCode, Label, Note, Reason, Signal, SignalKind, Verdict, scanner::Scan};
 
+/// What a public watermark in the pixels of a picture or in the samples of a recording says.
+pub fn invisible(media: &Media) -> Option<Statement> {
+    match media {
+        Media::Image(pixels) => {
+            watermark::statement(&watermark::dwt_dct(&pixels.rgb, pixels.width, pixels.height)?)
+        }
+        Media::Audio(wave) => watermark::perth_statement(Perth::embedded().ok()?.confidence(wave)?),
+        Media::Text(_) => None,
+    }
+}
+
 /// Reads what the file declares and adds it to the verdict.
 pub(crate) fn add(scan: &mut Scan, bytes: &[u8], trust: &Trust) {
     let Report { mut statements, warnings, .. } = inspect(bytes, &Limits::default(), trust);
-    if let Some(Media::Image(pixels)) = &scan.media {
-        let mark = watermark::dwt_dct(&pixels.rgb, pixels.width, pixels.height);
-        statements.extend(mark.as_ref().and_then(watermark::statement));
-        statements.sort_by_key(|s| std::cmp::Reverse(s.grade));
-    }
+    statements.extend(scan.media.as_ref().and_then(invisible));
+    statements.sort_by_key(|s| std::cmp::Reverse(s.grade));
     let verdict = &mut scan.verdict;
     for warning in warnings {
         if matches!(warning.code, WarningCode::Contradiction | WarningCode::Remote) {

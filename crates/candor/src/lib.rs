@@ -33,6 +33,7 @@ pub use candor_models::{
 };
 pub use candor_provenance::Trust;
 
+pub use declared::invisible;
 pub use error::{Error, Result};
 pub use explain::{Artifact, Exhibit, Marked, exhibit, explain};
 pub use mark::{MarkError, Wording, mark};

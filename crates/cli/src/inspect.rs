@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{self, Write};
 
-use candor::{MAX_FILE_BYTES, Media};
-use candor_provenance::{Grade, Limits, Report, Statement, Trust, inspect, watermark};
+use candor::MAX_FILE_BYTES;
+use candor_features::sniff::Format;
+use candor_provenance::{Grade, Limits, Report, Statement, Trust, inspect};
 use serde::Serialize;
 
 use crate::args::{InspectArgs, InspectFormat};
@@ -56,12 +57,18 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// What the file declares, and the public watermark that its pixels may carry.
+/// Seconds of a recording that are searched for a watermark.
+const SECONDS: f64 = 120.0;
+
+/// What the file declares, and the public watermark that its pixels or samples may carry.
 fn read(bytes: &[u8], trust: &Trust) -> Report {
     let mut report = inspect(bytes, &Limits::default(), trust);
-    if let Ok(Media::Image(pixels)) = candor_features::decode(bytes, &candor::Limits::default()) {
-        let mark = watermark::dwt_dct(&pixels.rgb, pixels.width, pixels.height);
-        report.statements.extend(mark.as_ref().and_then(watermark::statement));
+    let limits = candor::Limits { max_seconds: SECONDS, ..candor::Limits::default() };
+    // A text has no such mark; large ones need not be decoded for it.
+    if !matches!(candor_features::sniff::sniff(bytes), Ok(Format::Text(_)))
+        && let Ok(media) = candor_features::decode(bytes, &limits)
+    {
+        report.statements.extend(candor::invisible(&media));
         report.statements.sort_by_key(|s| std::cmp::Reverse(s.grade));
     }
     report

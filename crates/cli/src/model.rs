@@ -44,6 +44,7 @@ fn import_checkpoint(
     let picture = |which| import::image_net(which, &checkpoint);
     let (media, title, task, bytes) = match network {
         Network::EfficientNetLite0 => ("", "", String::new(), import::efficientnet_lite0(&checkpoint)?),
+        Network::Perth => ("", "", String::new(), import::perth(&checkpoint)?),
         Network::Aasist => (
             "audio",
             "AASIST",

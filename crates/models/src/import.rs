@@ -9,12 +9,13 @@ use std::{
 
 use candle_core::{
     DType, Device, Tensor,
-    pickle::{Object, Stack, read_all},
+    pickle::{Object, Stack, read_all, read_all_with_key},
 };
 
 use crate::{
     Error, Result,
     net::{Aasist, AasistSize, EfficientNetLite0, FROZEN, Params, PublishedImageNet, PublishedNet, places},
+    perth,
 };
 
 /// How a file begins that `torch.save` wrote before version 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
@@ -38,7 +39,7 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let legacy = file.read_exact(&mut start).is_ok() && start == LEGACY;
     // The reader of pickles takes the form of its objects for granted.
     let read =
-        catch_unwind(|| if legacy { read_legacy(BufReader::new(file), bytes) } else { read_all(path) });
+        catch_unwind(|| if legacy { read_legacy(BufReader::new(file), bytes) } else { read_zipped(path) });
     let tensors = match read {
         Ok(Ok(tensors)) => tensors,
         Ok(Err(error)) => return Err(wrong(error.to_string())),
@@ -49,6 +50,16 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     }
     let convert = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::F32)?));
     tensors.into_iter().map(convert).collect()
+}
+
+/// The tensors of the outermost dictionary, or, where it has none, of the one that training programs put them into.
+fn read_zipped(path: &Path) -> candle_core::Result<Vec<(String, Tensor)>> {
+    let tensors = read_all(path)?;
+    if !tensors.is_empty() {
+        return Ok(tensors);
+    }
+    let inner = ["model", "state_dict"].into_iter().filter_map(|key| read_all_with_key(path, Some(key)).ok());
+    Ok(inner.into_iter().find(|tensors| !tensors.is_empty()).unwrap_or_default())
 }
 
 /// The rest of a legacy file: pickles of a version, of the system, of the tensors' shapes and of the storages' keys, then
@@ -227,6 +238,34 @@ pub fn aasist(size: AasistSize, checkpoint: &BTreeMap<String, Tensor>) -> Result
         var.set(&tensor)?;
     }
     params.to_safetensors_f32()
+}
+
+/// The decoder of the Perth watermark from a checkpoint of its authors; a safetensors file in f16.
+///
+/// # Errors
+/// Names the tensor that is missing or has another shape.
+pub fn perth(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let mut params = Params::new(0);
+    perth::variables(&mut params)?;
+    for (name, var) in params.vars() {
+        let ours = name.strip_prefix(FROZEN).unwrap_or(&name);
+        let mut parts = ours.split('.');
+        let (branch, layer, what) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        let theirs = format!("decoder.{branch}_layers.{layer}.conv.{what}");
+        let tensor =
+            checkpoint.get(&theirs).ok_or_else(|| Error::model(&theirs, "is not in the checkpoint"))?;
+        if var.dims() != tensor.dims() {
+            let reason =
+                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
+            return Err(Error::model(theirs, reason));
+        }
+        var.set(tensor)?;
+    }
+    params.to_safetensors()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod logistic;
 mod model_file;
 pub mod net;
 mod optimizer;
+mod perth;
 mod pretrained;
 mod probe;
 mod registry;
@@ -24,6 +25,7 @@ pub use detector::{Abstention, AbstentionCode, Detection, Detector, Fact, ScoreM
 pub use error::{Error, Result};
 pub use model_file::{Architecture, ModelFile};
 pub use optimizer::OptimizerConfig;
+pub use perth::Perth;
 pub use probe::{Facts, Probe};
 pub use registry::{Model, ModelFiles, ModelId, Registry};
 

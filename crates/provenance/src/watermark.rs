@@ -1,4 +1,4 @@
-//! Invisible watermarks in pixels.
+//! Invisible watermarks in pixels, and what the decoder of an inaudible one found.
 //!
 //! Stable Diffusion, SDXL and FLUX mark their pictures with the `dwtDct` scheme of the `invisible-watermark` library
 //! (0.2.0): the chroma plane U is split by one Haar step, and in each 4x4 block of its low band the largest coefficient is
@@ -142,6 +142,30 @@ pub fn statement(mark: &Mark) -> Option<Statement> {
         .field("t", format!("{:.1}", mark.t))
         .field("matching bits", format!("{} of {}", mark.matching, mark.bits))
         .field("variant", variant);
+    Some(draft.done())
+}
+
+/// Wraps what the decoder of Perth, the audio watermark of Resemble AI, is sure of, in [0, 1]: strong above 0.9, weak above 0.5.
+///
+/// The decoder is a network, which this crate does not have.
+pub fn perth_statement(confidence: f64) -> Option<Statement> {
+    let (grade, says, words) = if confidence > 0.9 {
+        let words = "The recording carries Perth, the inaudible watermark that Resemble AI's speech synthesis (Chatterbox) adds; its \
+                     encoder is public.";
+        (Grade::Strong, Says::Ai, words)
+    } else if confidence > 0.5 {
+        (
+            Grade::Weak,
+            Says::Other,
+            "The recording holds traces that fit the audio watermark Perth, near chance.",
+        )
+    } else {
+        return None;
+    };
+    let location = Location { place: "samples".to_owned(), offset: None };
+    let draft = Draft::new("watermark/perth", grade, says, &location, words)
+        .generator("Resemble AI")
+        .field("confidence", format!("{confidence:.3}"));
     Some(draft.done())
 }
 

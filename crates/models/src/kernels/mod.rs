@@ -10,6 +10,7 @@ mod loss;
 mod norm;
 mod pool;
 mod sparse;
+mod temporal;
 
 use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 
@@ -19,6 +20,7 @@ pub use loss::BceWithLogits;
 pub use norm::{BatchNorm, BatchStatistics};
 pub use pool::{MaxHalves, MaxPool2};
 pub use sparse::{SparseLinear, SparseRows};
+pub(crate) use temporal::over_time;
 
 /// The contiguous f32 data behind an operand.
 fn data<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

@@ -15,6 +15,7 @@ pub use efficientnet::EfficientNetLite0;
 pub(crate) use efficientnet::{FROZEN, FrozenLinear, WEIGHT_UNIT};
 pub use image::{ResidualNet, ResidualNetConfig};
 pub use layers::Mode;
+pub(crate) use params::Start;
 pub use params::{Params, convert_safetensors};
 pub use published::PublishedImageNet;
 pub(crate) use published::{PublishedNet, places};
