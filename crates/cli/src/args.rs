@@ -185,6 +185,10 @@ pub(crate) struct InspectArgs {
     /// Beside the lists that `candor trust add` installed.
     #[arg(long, value_name = "PEM")]
     pub(crate) trust_anchors: Vec<PathBuf>,
+
+    /// Read what is written down, and leave pixels and samples alone: much faster, and no watermark is found
+    #[arg(long)]
+    pub(crate) no_watermarks: bool,
 }
 
 const TRUST_DETAILS: &str = "\

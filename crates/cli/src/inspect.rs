@@ -36,7 +36,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
                 fs::read(path)
             }
         }) {
-            Ok(bytes) => Ok(read(&bytes, &trust)),
+            Ok(bytes) => Ok(read(&bytes, &trust, !args.no_watermarks)),
             Err(error) => Err(error.to_string()),
         };
         if report.is_err() {
@@ -61,11 +61,12 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 const SECONDS: f64 = 120.0;
 
 /// What the file declares, and the public watermark that its pixels or samples may carry.
-fn read(bytes: &[u8], trust: &Trust) -> Report {
+fn read(bytes: &[u8], trust: &Trust, watermarks: bool) -> Report {
     let mut report = inspect(bytes, &Limits::default(), trust);
     let limits = candor::Limits { max_seconds: SECONDS, ..candor::Limits::default() };
     // A text has no such mark; large ones need not be decoded for it.
-    if !matches!(candor_features::sniff::sniff(bytes), Ok(Format::Text(_)))
+    if watermarks
+        && !matches!(candor_features::sniff::sniff(bytes), Ok(Format::Text(_)))
         && let Ok(media) = candor_features::decode(bytes, &limits)
     {
         report.statements.extend(candor::invisible(&media));

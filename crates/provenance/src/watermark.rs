@@ -102,11 +102,15 @@ pub fn dwt_dct(rgb: &[u8], width: usize, height: usize) -> Option<Mark> {
     let mut best: Option<Mark> = None;
     for (swapped, float) in [(false, false), (false, true), (true, false), (true, true)] {
         let variant = Variant { float, swapped };
-        let votes = votes(rgb, width, height, variant);
-        for (message, bits) in &messages {
-            let Some((z, t, matching)) = statistic(&votes, bits) else { continue };
-            if best.is_none_or(|b| z.min(t) > b.z.min(b.t)) {
-                best = Some(Mark { message: *message, variant, z, t, matching, bits: bits.len() });
+        let soft = votes(rgb, width, height, variant);
+        // The library's own votes read what was kept as it was better, graded ones what was recompressed.
+        let hard: Vec<f64> = soft.iter().map(|v| f64::from(u8::from(*v > 0.5))).collect();
+        for votes in [&hard, &soft] {
+            for (message, bits) in &messages {
+                let Some((z, t, matching)) = statistic(votes, bits) else { continue };
+                if best.is_none_or(|b| z.min(t) > b.z.min(b.t)) {
+                    best = Some(Mark { message: *message, variant, z, t, matching, bits: bits.len() });
+                }
             }
         }
     }
@@ -186,9 +190,9 @@ fn chroma(pixel: &[u8], variant: Variant) -> f64 {
     f64::from(u.clamp(0, 255))
 }
 
-/// One vote for each 8x8 pixels, row by row: the largest coefficient of the block, its first left out, in the upper half
-/// of its step.
-fn votes(rgb: &[u8], width: usize, height: usize, variant: Variant) -> Vec<bool> {
+/// One vote for each 8x8 pixels, row by row, by where in its step the largest coefficient of the block lies, its first left out: 0 at
+/// the first quarter, 1 at the third, and between them less sure along a sine; the library asks only for the half of the step.
+fn votes(rgb: &[u8], width: usize, height: usize, variant: Variant) -> Vec<f64> {
     // The plane is cropped to multiples of 4; its low band has half of that.
     let low_width = width / 4 * 2;
     let low_height = height / 4 * 2;
@@ -213,7 +217,7 @@ fn votes(rgb: &[u8], width: usize, height: usize, variant: Variant) -> Vec<bool>
                     largest = largest.max(value.abs());
                 }
             }
-            out.push(largest % STEP > STEP / 2.0);
+            out.push(0.5 - 0.5 * (std::f64::consts::TAU * largest / STEP).sin());
         }
     }
     out
@@ -246,33 +250,38 @@ impl Group {
 }
 
 /// The difference of the means of votes whose bit is 1 and 0 by two measures, and the bits that match.
-fn statistic(votes: &[bool], bits: &[bool]) -> Option<(f64, f64, usize)> {
-    let mut tally = vec![(0_u32, 0_u32); bits.len()];
+fn statistic(votes: &[f64], bits: &[bool]) -> Option<(f64, f64, usize)> {
+    let mut tally = vec![(0.0_f64, 0.0_f64, 0.0_f64); bits.len()];
+    let mut squares = 0.0;
     for chunk in votes.chunks(bits.len().max(1)) {
         for (slot, &vote) in tally.iter_mut().zip(chunk) {
-            slot.0 += u32::from(vote);
-            slot.1 += 1;
+            slot.0 += vote;
+            slot.1 += 1.0;
+            slot.2 += f64::from(u8::from(vote > 0.5));
+            squares += vote * vote;
         }
     }
     let (mut ones, mut zeros) = (Group::default(), Group::default());
     let mut matching = 0;
-    for (&(set, all), &bit) in tally.iter().zip(bits) {
-        if all > 0 {
+    for (&(set, all, upper), &bit) in tally.iter().zip(bits) {
+        if all > 0.0 {
             let side = if bit { &mut ones } else { &mut zeros };
-            side.add(f64::from(set), f64::from(all));
+            side.add(set, all);
         }
-        // The library's decision: the mean of the votes times 255 above 127.
-        matching += usize::from((f64::from(set) * 255.0 > 127.0 * f64::from(all)) == bit);
+        // The library's decision: the mean of the hard votes times 255 above 127.
+        matching += usize::from((upper * 255.0 > 127.0 * all) == bit);
     }
     if ones.bits < 2.0 || zeros.bits < 2.0 {
         return None;
     }
     let p = (ones.set + zeros.set) / (ones.all + zeros.all);
-    let by_votes = p * (1.0 - p) * (1.0 / ones.all + 1.0 / zeros.all);
+    let spread = (squares / (ones.all + zeros.all) - p * p).max(0.0);
+    let by_votes = spread * (1.0 / ones.all + 1.0 / zeros.all);
     // The spread between bits that should be the same shows how independent the votes are.
     let by_bits = ones.variance_of_mean() + zeros.variance_of_mean();
     let difference = ones.set / ones.all - zeros.set / zeros.all;
-    let over = |variance: f64| if variance > 0.0 { difference / variance.sqrt() } else { 0.0 };
+    // Flat pictures vote alike, but for rounding.
+    let over = |variance: f64| if spread > 1e-9 { difference / variance.sqrt() } else { 0.0 };
     // Bits without any spread at all would make `t` infinite.
     let (z, t) = (over(by_votes), over(by_bits.max(by_votes)));
     Some((z, t, matching))

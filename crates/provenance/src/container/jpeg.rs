@@ -29,10 +29,9 @@ pub(crate) fn segments(data: &[u8], max: usize) -> (Vec<Segment<'_>>, usize, boo
     loop {
         // Fill bytes may stand before a marker, and entropy-coded data after a scan header.
         let Some(rest) = data.get(at..) else { return (out, data.len(), false) };
-        let Some(gap) = rest
-            .windows(2)
-            .position(|w| matches!(w, [0xff, m] if !matches!(m, 0 | 0xff | 0x01 | 0xd0..=0xd7)))
-        else {
+        let marker =
+            |&i: &usize| rest.get(i + 1).is_some_and(|m| !matches!(m, 0 | 0xff | 0x01 | 0xd0..=0xd7));
+        let Some(gap) = memchr::memchr_iter(0xff, rest).find(marker) else {
             return (out, data.len(), false);
         };
         at = at.saturating_add(gap);
