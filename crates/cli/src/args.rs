@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
+use crate::settings;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -1072,6 +1073,10 @@ Examples:
 #[command(after_long_help = SERVE_DETAILS)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct ServeArgs {
+    /// File with settings (TOML): long names of options; the command line and the environment have the last word
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// Address and port
     #[arg(long, default_value = "127.0.0.1:8720", value_name = "ADDRESS")]
     pub(crate) listen: std::net::SocketAddr,
@@ -1140,8 +1145,8 @@ whatever happens. What nobody can do (no job, nothing to fetch after --max-deliv
 A job is {\"id\": \"...\", \"uri\": \"s3://bucket/key\", \"meta\": ...} on the subject <prefix>.jobs.<tenant>. The uri is s3://, \
 gs://, az://, http(s)://, nats://<bucket>/<name> for JetStream's own object store or, where --allow names it, file://.
 
-Ctrl-C and SIGTERM let it finish what it has begun. Every option can be set by the environment or a file of it \
-(CANDOR_NATS, ...): see deploy/ and docs/worker.md.
+Ctrl-C and SIGTERM let it finish what it has begun. Options can be set by a file (--config worker.toml: `allow = [\"s3://uploads/\"]`) \
+and by the environment (CANDOR_NATS, ...): see deploy/ and docs/worker.md.
 
 Examples:
   nats-server -js --store_dir /var/lib/nats &
@@ -1176,6 +1181,10 @@ pub(crate) struct NatsArgs {
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = WORKER_DETAILS)]
 pub(crate) struct WorkerArgs {
+    /// File with settings (TOML): long names of options; the command line and the environment have the last word
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) nats: NatsArgs,
 
@@ -1221,6 +1230,12 @@ pub(crate) struct EnqueueArgs {
     /// The column of the table
     #[arg(long, default_value = "path", value_name = "NAME")]
     pub(crate) column: String,
+
+    /// Put the bytes of local files into JetStream's object store, for workers that cannot read this machine's files
+    ///
+    /// The bucket <prefix>_FILES keeps them for a week. The same content is stored once.
+    #[arg(long)]
+    pub(crate) upload: bool,
 
     /// Whose jobs they are; tenants get even shares of the workers
     #[arg(long, env = "CANDOR_TENANT", default_value = "default", value_name = "NAME")]
@@ -1321,7 +1336,12 @@ pub(crate) enum FailOn {
 
 /// Reads the command line; on `--help`, `--version` and mistakes, prints and says how to exit.
 pub(crate) fn parse() -> Result<Args, Exit> {
-    Args::try_parse().map_err(|error| {
+    let arguments =
+        settings::with_file(std::env::args_os().collect(), &mut Args::command()).map_err(|error| {
+            let _ = writeln!(std::io::stderr(), "candor: {error:#}");
+            Exit::Usage
+        })?;
+    Args::try_parse_from(arguments).map_err(|error| {
         if error.kind() == ErrorKind::DisplayVersion {
             return match version() {
                 // A closed pipe is no failure.

@@ -20,6 +20,7 @@ mod remote;
 mod report;
 mod scan;
 mod serve;
+mod settings;
 mod train;
 mod trust;
 mod walk;

@@ -161,6 +161,45 @@ pub(crate) fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime>
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
 }
 
+/// How long the object store keeps what was uploaded.
+const KEPT: Duration = Duration::from_hours(7 * 24);
+
+fn local_path(uri: &str) -> Option<PathBuf> {
+    reqwest::Url::parse(uri).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
+}
+
+/// Puts a file into the object store, unless its content is there, and gives its address.
+async fn upload(streams: &Streams, replicas: usize, path: &Path) -> anyhow::Result<String> {
+    let shown = candor::path_text(path);
+    let bucket = streams.names.stream("FILES");
+    let config = async_nats::jetstream::object_store::Config {
+        bucket: bucket.clone(),
+        max_age: KEPT,
+        storage: StorageType::File,
+        num_replicas: replicas,
+        ..Default::default()
+    };
+    let store = match streams.js.get_object_store(&bucket).await {
+        Ok(store) => store,
+        Err(_) => streams
+            .js
+            .create_object_store(config)
+            .await
+            .with_context(|| format!("cannot make the object store {bucket}"))?,
+    };
+    let size = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.len();
+    if size > candor::MAX_FILE_BYTES {
+        bail!("{shown} is larger than the limit of {} bytes", candor::MAX_FILE_BYTES);
+    }
+    let bytes = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    let name = candor_models::sha256(&bytes);
+    if store.info(&name).await.is_err() {
+        let stored = store.put(name.as_str(), &mut bytes.as_slice()).await;
+        stored.with_context(|| format!("cannot store {shown}"))?;
+    }
+    Ok(format!("nats://{bucket}/{name}"))
+}
+
 /// `candor enqueue`: a job for every file that the sources name.
 pub(crate) fn enqueue(args: &EnqueueArgs) -> anyhow::Result<Exit> {
     if !is_token(&args.tenant) {
@@ -183,7 +222,15 @@ pub(crate) fn enqueue(args: &EnqueueArgs) -> anyhow::Result<Exit> {
         for item in listed(&args.sources, args.list.as_deref(), &args.column)? {
             let (uri, size, modified) = item?;
             let id = digest(&[&args.tenant, &uri, &size.to_string(), &modified.to_string()]);
-            let job = Job { id: id.clone(), uri, meta: serde_json::Value::Null };
+            let local = if args.upload { local_path(&uri) } else { None };
+            let job = match local {
+                None => Job { id: id.clone(), uri, meta: serde_json::Value::Null },
+                Some(path) => Job {
+                    id: id.clone(),
+                    uri: upload(&streams, args.nats.replicas, &path).await?,
+                    meta: serde_json::json!({ "path": candor::path_text(&path) }),
+                },
+            };
             let message = PublishMessage::build().payload(serde_json::to_vec(&job)?.into()).message_id(&id);
             acks.push_back(streams.js.send_publish(subject.clone(), message).await?);
             if acks.len() >= 256

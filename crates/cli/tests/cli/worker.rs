@@ -209,3 +209,31 @@ fn what_nobody_can_do_is_dead_with_its_reason() {
         "{results}"
     );
 }
+
+/// Bytes travel through JetStream's own store to a worker that may read no file of its machine; its options come from a file.
+#[test]
+fn uploaded_files_are_judged_by_a_worker_set_up_by_a_file() {
+    let Some(nats) = Nats::start() else {
+        println!("no nats-server: passed over");
+        return;
+    };
+    let folder = texts(3);
+    fs::copy(folder.path().join("in/0.txt"), folder.path().join("in/same.txt")).unwrap();
+    nats.candor(folder.path(), &["enqueue", "in", "--upload", "--tenant", "shop"]);
+    let settings =
+        format!("nats = \"{}\"\njobs = 1\nexit_when_empty = true\nallow = [\"nats://\"]\n", nats.url());
+    fs::write(folder.path().join("worker.toml"), settings).unwrap();
+    candor(folder.path()).args(["worker", "--config", "worker.toml"]).assert().code(0);
+    nats.candor(folder.path(), &["results", "-o", "out.jsonl"]);
+    let mut paths = Vec::new();
+    for line in fs::read_to_string(folder.path().join("out.jsonl")).unwrap().lines() {
+        let result: Value = serde_json::from_str(line).unwrap();
+        assert!(result["uri"].as_str().unwrap().starts_with("nats://candor_FILES/"), "{result}");
+        assert_eq!(result["verdict"]["label"], "no-sign", "{result}");
+        paths.push(result["meta"]["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
+    }
+    paths.sort();
+    assert_eq!(paths, ["0.txt", "1.txt", "2.txt", "same.txt"]);
+    let wrong = candor(folder.path()).args(["worker", "--config", "none.toml"]).assert().code(2);
+    assert!(String::from_utf8_lossy(&wrong.get_output().stderr).contains("none.toml"));
+}
