@@ -70,7 +70,7 @@ struct Viewed {
     request_body(content(([u8] = "application/octet-stream"), (crate::openapi::Form = "multipart/form-data"))),
     responses(
         (status = 200, description = "The verdict; with a form, an object with the list `results`; with `view=html`, an \
-         object with `verdict` and `html`", body = crate::openapi::Verdict),
+         object with `verdict` and `html`", body = crate::openapi::Judged),
         (status = 400, description = "The request cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The request arrived too slowly", body = Problem, content_type = "application/problem+json"),

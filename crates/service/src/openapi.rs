@@ -2,20 +2,47 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
 /// Stands for [`candor::Verdict`], whose schema is put in its place.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "only its name is used")]
 pub(crate) struct Verdict {}
+
+/// Stands for [`candor::Label`], whose schema is put in its place.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its name is used")]
+pub(crate) struct Label {}
+
+/// What a scan answers with: the verdict of a file, with its view, or those of a form.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) enum Judged {
+    /// Of a file.
+    One(Verdict),
+    /// Of a file, with the view that was asked for.
+    Viewed {
+        /// The verdict.
+        verdict: Verdict,
+        /// The item of the page.
+        html: String,
+    },
+    /// Of a form, in its order.
+    All {
+        /// The verdicts.
+        results: Vec<Verdict>,
+    },
+}
 
 /// A form with files.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct Form {
     /// The files; any name of the field will do.
-    #[schema(value_type = Vec<String>, format = Binary)]
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 64)]
     file: Vec<Vec<u8>>,
 }
 

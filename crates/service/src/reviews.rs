@@ -25,15 +25,18 @@ const TEXT: usize = 4000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Review {
     /// SHA-256 of the file, hexadecimal. A file has one review for each key; a later one takes its place.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
     sha256: String,
     /// What the file was called.
+    #[schema(max_length = 4000)]
     name: String,
     /// The label of the verdict.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::openapi::Label)]
     label: Label,
     opinion: Opinion,
     /// Anything else.
     #[serde(default)]
+    #[schema(max_length = 4000)]
     note: String,
 }
 
