@@ -30,7 +30,7 @@ pub fn invisible(media: &Media) -> Option<Statement> {
 
 /// Reads what the file declares and adds it to the verdict.
 pub(crate) fn add(scan: &mut Scan, bytes: &[u8], trust: &Trust) {
-    let Report { mut statements, warnings, .. } = inspect(bytes, &Limits::default(), trust);
+    let Report { mut statements, warnings, lineage, .. } = inspect(bytes, &Limits::default(), trust);
     statements.extend(scan.media.as_ref().and_then(invisible));
     statements.sort_by_key(|s| std::cmp::Reverse(s.grade));
     let verdict = &mut scan.verdict;
@@ -57,6 +57,17 @@ pub(crate) fn add(scan: &mut Scan, bytes: &[u8], trust: &Trust) {
     let reasons = shown.iter().map(|s| Reason { signal: s.id.clone(), text: words(s) });
     verdict.reasons.splice(0..0, reasons);
     verdict.signals.extend(shown.iter().map(signal));
+    if !lineage.is_empty() {
+        let told = serde_json::to_value(lineage).unwrap_or(Value::Null);
+        verdict.signals.push(Signal {
+            id: Signal::LINEAGE.to_owned(),
+            kind: SignalKind::Declared,
+            score: None,
+            llr: None,
+            detail: BTreeMap::from([("manifests".to_owned(), told)]),
+            regions: Vec::new(),
+        });
+    }
 }
 
 /// The label that only a declaration gives; also to a file whose content could not be judged.

@@ -196,6 +196,12 @@ pub struct Signal {
     pub regions: Vec<Region>,
 }
 
+impl Signal {
+    /// Id of the finding that holds the history told by Content Credentials: `manifests` in its details, each with what it was made
+    /// from under `ingredients`.
+    pub const LINEAGE: &'static str = "c2pa/lineage";
+}
+
 /// Where a finding comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use candor::MAX_FILE_BYTES;
 use candor_features::sniff::Format;
-use candor_provenance::{Grade, Limits, Report, Statement, Trust, inspect};
+use candor_provenance::{Grade, Limits, Manifest, Report, Statement, Trust, inspect};
 use serde::Serialize;
 
 use crate::args::{InspectArgs, InspectFormat};
@@ -93,8 +93,29 @@ fn text(out: &mut impl Write, name: &str, report: &Report) -> io::Result<()> {
             writeln!(out, "          {} = {}", escape(&field.key), escape(&field.value))?;
         }
     }
+    if !report.lineage.is_empty() {
+        writeln!(out, "  history, as the Content Credentials tell it")?;
+    }
+    for manifest in &report.lineage {
+        step(out, manifest, 1)?;
+    }
     for warning in &report.warnings {
         writeln!(out, "  note    {}", escape(&warning.message))?;
     }
     Ok(())
+}
+
+/// A step of the history, and those before it further in.
+fn step(out: &mut impl Write, manifest: &Manifest, depth: usize) -> io::Result<()> {
+    let known = [
+        manifest.title.clone(),
+        manifest.relationship.clone(),
+        manifest.generator.as_ref().map(|g| format!("made with {g}")),
+        manifest.signer.as_ref().map(|s| format!("signed by {s}")),
+        (!manifest.actions.is_empty()).then(|| manifest.actions.join(", ")),
+    ];
+    let known: Vec<String> = known.into_iter().flatten().collect();
+    let line = if known.is_empty() { "something without credentials".to_owned() } else { known.join("; ") };
+    writeln!(out, "          {:indent$}- {}", "", escape(&line), indent = 2 * (depth - 1))?;
+    manifest.ingredients.iter().try_for_each(|inner| step(out, inner, depth + 1))
 }

@@ -31,7 +31,9 @@ pub mod write;
 
 use container::{Kind, page};
 pub use error::{Error, Result};
-pub use report::{Field, Grade, Integrity, Limits, Location, Report, Says, Statement, Warning, WarningCode};
+pub use report::{
+    Field, Grade, Integrity, Limits, Location, Manifest, Report, Says, Statement, Warning, WarningCode,
+};
 use sink::Sink;
 pub use trust::{Anchor, Trust};
 
@@ -48,7 +50,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits, trust: &Trust) -> Report {
     if matches!(kind, Kind::Text | Kind::Html) {
         read_text(bytes, kind, &mut sink, &mut statements);
     }
-    marks::c2pa::read(bytes, kind.name(), trust, &mut sink, &mut statements);
+    let lineage = marks::c2pa::read(bytes, kind.name(), trust, &mut sink, &mut statements);
     marks::iptc::read(&mut sink, &mut statements);
     marks::aigc::read(&mut sink, &mut statements);
     marks::params::read(&sink, &mut statements);
@@ -81,7 +83,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits, trust: &Trust) -> Report {
         }
         statement.location.place = bytes::clip(&statement.location.place, limits.max_raw).to_owned();
     }
-    Report { container: kind.name().to_owned(), statements: kept, warnings: sink.warnings }
+    Report { container: kind.name().to_owned(), statements: kept, lineage, warnings: sink.warnings }
 }
 
 fn read_text(bytes: &[u8], kind: Kind, sink: &mut Sink<'_>, out: &mut Vec<Statement>) {

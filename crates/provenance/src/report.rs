@@ -173,8 +173,35 @@ pub struct Report {
     pub container: String,
     /// What the file says, the weightiest first. Empty means that it says nothing, never that a person made it.
     pub statements: Vec<Statement>,
+    /// The history that Content Credentials tell: the manifest that holds, with what it was made from below it. Nothing in it is
+    /// checked here; statements say what checking found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<Manifest>,
     /// What could not be read or does not fit together.
     pub warnings: Vec<Warning>,
+}
+
+/// A step in the history of a file, as its Content Credentials tell it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Manifest {
+    /// Title of the work or of the ingredient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// How it became part of what stands above it: `parentOf`, `componentOf`, `inputTo`; nothing for the file itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relationship: Option<String>,
+    /// The program that made the claim; nothing where an ingredient has no credentials of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator: Option<String>,
+    /// Organisation or name in the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// What was done, in the words of the standard, with the kind of source where it is stated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<String>,
+    /// What it was made from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ingredients: Vec<Manifest>,
 }
 
 impl Report {

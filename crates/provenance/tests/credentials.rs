@@ -103,6 +103,17 @@ fn what_an_ingredient_says_is_as_good_as_both_signatures() {
     assert_eq!((found.grade, found.says), (Grade::Strong, Says::Ai), "{found:?}");
     let found = read(&file, &trust(&[&maker]));
     assert_eq!(found.grade, Grade::Strong, "{found:?}");
+    // The file was opened from what the other signer made.
+    let report = inspect(&file, &Limits::default(), &Trust::default());
+    let [whole] = report.lineage.as_slice() else { panic!("{report:?}") };
+    let [parent] = whole.ingredients.as_slice() else { panic!("{report:?}") };
+    assert_eq!((whole.relationship.as_deref(), parent.relationship.as_deref()), (None, Some("parentOf")));
+    assert_eq!(
+        (whole.actions.as_slice(), parent.title.as_deref()),
+        (&["c2pa.opened".to_owned()][..], Some("parent"))
+    );
+    assert_eq!(parent.actions, ["c2pa.created (trainedAlgorithmicMedia)"]);
+    assert!(parent.generator.is_some() && parent.signer.is_some() && parent.ingredients.is_empty());
 }
 
 #[test]

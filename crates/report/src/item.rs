@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use candor::{Exhibit, Label, Marked, MediaFacts, MediaKind, SignalKind, Verdict, visible};
+use candor::{Exhibit, Label, Marked, MediaFacts, MediaKind, Signal, SignalKind, Verdict, visible};
 use candor_models::ModelFile;
 use maud::{Markup, Render, html};
 
@@ -56,6 +56,7 @@ pub(crate) fn item(i: usize, item: &Item, report: &Report, words: &Words) -> Mar
             }
             @if let Some(llr) = v.llr { (weight(v, llr, words)) }
             (rates(v, report, words))
+            (lineage(v, words))
             (findings(v, words))
             section {
                 h4 { (words.limits) }
@@ -251,9 +252,54 @@ fn rates(v: &Verdict, report: &Report, words: &Words) -> Markup {
     }
 }
 
+/// Steps of a history that are shown.
+const HISTORY: usize = 64;
+
+/// The history that Content Credentials tell, as a tree.
+fn lineage(v: &Verdict, words: &Words) -> Markup {
+    let told = v.signals.iter().find(|s| s.id == Signal::LINEAGE);
+    let Some(manifests) = told.and_then(|s| s.detail.get("manifests")).and_then(|m| m.as_array()) else {
+        return html! {};
+    };
+    let mut left = HISTORY;
+    html! {
+        section {
+            h4 { (words.lineage) }
+            p { (words.lineage_note) }
+            ul class="tree" { @for manifest in manifests { (step(manifest, words, &mut left, 0)) } }
+        }
+    }
+}
+
+fn step(manifest: &serde_json::Value, words: &Words, left: &mut usize, depth: usize) -> Markup {
+    // Verdicts come from files, too.
+    let Some(rest) = left.checked_sub(1).filter(|_| depth <= 16) else { return html! {} };
+    *left = rest;
+    let text = |key: &str| manifest.get(key).and_then(|v| v.as_str()).filter(|t| !t.is_empty());
+    let list =
+        |key: &str| manifest.get(key).and_then(|v| v.as_array()).map(Vec::as_slice).unwrap_or_default();
+    let actions: Vec<&str> = list("actions").iter().filter_map(|a| a.as_str()).collect();
+    html! {
+        li {
+            b { (Prose(text("title").unwrap_or(words.untitled))) }
+            @if let Some(relationship) = text("relationship") { " " span class="note" { (Prose(relationship)) } }
+            dl class="pairs" {
+                @for (name, value) in [(words.made_with, text("generator")), (words.signed_by, text("signer"))] {
+                    @if let Some(value) = value { div { dt { (name) } dd { (Prose(value)) } } }
+                }
+                @if !actions.is_empty() { div { dt { (words.done) } dd { (Prose(&actions.join(", "))) } } }
+            }
+            @if !list("ingredients").is_empty() {
+                ul { @for inner in list("ingredients") { (step(inner, words, left, depth + 1)) } }
+            }
+        }
+    }
+}
+
 /// Every signal with its figures.
 fn findings(v: &Verdict, words: &Words) -> Markup {
-    if v.signals.is_empty() {
+    let signals: Vec<&Signal> = v.signals.iter().filter(|s| s.id != Signal::LINEAGE).collect();
+    if signals.is_empty() {
         return html! {};
     }
     let kind = |kind: SignalKind| match kind {
@@ -289,7 +335,7 @@ fn findings(v: &Verdict, words: &Words) -> Markup {
                         @for head in [words.finding, words.source, words.ratio, words.details] { th scope="col" { (head) } }
                     } }
                     tbody {
-                        @for signal in &v.signals {
+                        @for signal in &signals {
                             tr {
                                 th scope="row" { (Name(&signal.id)) }
                                 td { (kind(signal.kind)) }
@@ -310,7 +356,7 @@ fn findings(v: &Verdict, words: &Words) -> Markup {
     }
 }
 
-fn detail_list(signal: &candor::Signal, value: &dyn Fn(&serde_json::Value) -> String) -> Markup {
+fn detail_list(signal: &Signal, value: &dyn Fn(&serde_json::Value) -> String) -> Markup {
     html! {
         dl class="pairs" {
             @if let Some(score) = signal.score { div { dt { "logit" } dd { (format!("{score:.3}")) } } }

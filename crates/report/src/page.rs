@@ -239,6 +239,22 @@ mod tests {
                 cut: false,
             }),
         };
+        let mut hostile = hostile;
+        let mut told = serde_json::json!({ "title": "<img src=x>", "signer": "</li><img src=x>", "actions": ["<img src=x>", 7] });
+        for _ in 0..40 {
+            told = serde_json::json!({ "title": "deep", "ingredients": [told, "no step"] });
+        }
+        hostile.verdict.signals.push(candor::Signal {
+            id: candor::Signal::LINEAGE.to_owned(),
+            kind: candor::SignalKind::Declared,
+            score: None,
+            llr: None,
+            detail: std::collections::BTreeMap::from([(
+                "manifests".to_owned(),
+                serde_json::json!([told, { "title": "<img src=x onerror=alert(3)>", "generator": "\u{202e}" }]),
+            )]),
+            regions: Vec::new(),
+        });
         let files = candor_models::ModelFiles::embedded();
         Report {
             items: vec![Item { verdict: judged.verdict, exhibit }, hostile],
@@ -254,7 +270,7 @@ mod tests {
         assert_eq!(page.matches("<script").count(), 1);
         assert!(!page.contains("<img src=x"));
         assert!(!page.contains('\u{202e}') && !page.contains('\u{1b}'));
-        assert!(page.contains("&lt;script&gt;alert(1)"));
+        assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("&lt;img src=x onerror=alert(3)"));
     }
 
     #[test]

@@ -389,12 +389,12 @@ fn pdf(bytes: &[u8], out: &mut Out) -> Result<()> {
 
 /// The text of a page with its lines, from where the strings are shown (ISO 32000-2, 9.4). Forms within it are left out.
 fn page_text(document: &lopdf::Document, page: lopdf::ObjectId) -> lopdf::Result<String> {
-    use lopdf::{Document, Object};
+    use lopdf::Object;
 
     let fonts: BTreeMap<Vec<u8>, _> = document
         .get_page_fonts(page)?
         .into_iter()
-        .filter_map(|(name, font)| Some((name, font.get_font_encoding_with_limit(document, STREAM).ok()?)))
+        .filter_map(|(name, font)| Some((name, Font::of(font, document)?)))
         .collect();
     let content = lopdf::content::Content::decode(&document.get_page_content_with_limit(page, STREAM)?)?;
     let mut line = Line::default();
@@ -429,7 +429,7 @@ fn page_text(document: &lopdf::Document, page: lopdf::ObjectId) -> lopdf::Result
                 {
                     match operand {
                         Object::String(bytes, _) => {
-                            line.show(&Document::decode_text(font, bytes).unwrap_or_default());
+                            line.show(&font.decode(bytes));
                         }
                         other if operation.operator == "TJ" && other.as_float().is_ok_and(|n| n < -180.0) => {
                             line.space();
@@ -442,6 +442,97 @@ fn page_text(document: &lopdf::Document, page: lopdf::ObjectId) -> lopdf::Result
         }
     }
     Ok(line.finish())
+}
+
+/// How the codes of a font become letters.
+enum Font<'a> {
+    Known(lopdf::Encoding<'a>),
+    /// By the table that the file has for one-byte codes.
+    Table(BTreeMap<u8, String>),
+}
+
+impl<'a> Font<'a> {
+    fn of(font: &'a lopdf::Dictionary, document: &'a lopdf::Document) -> Option<Self> {
+        // Glyphs that are drawn (Type 3) have no names that mean anything; browsers print fonts so that they cannot embed.
+        let drawn = font.get(b"Subtype").and_then(lopdf::Object::as_name).is_ok_and(|name| name == b"Type3");
+        let table = font.get_deref(b"ToUnicode", document).and_then(lopdf::Object::as_stream);
+        if drawn && let Ok(table) = table {
+            let text = table.get_plain_content_with_limit(STREAM).ok()?;
+            return Some(Self::Table(byte_table(&text)));
+        }
+        font.get_font_encoding_with_limit(document, STREAM).ok().map(Self::Known)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> String {
+        match self {
+            Self::Known(encoding) => lopdf::Document::decode_text(encoding, bytes).unwrap_or_default(),
+            Self::Table(table) => bytes.iter().filter_map(|b| table.get(b)).map(String::as_str).collect(),
+        }
+    }
+}
+
+/// The one-byte codes of a `ToUnicode` table (ISO 32000-2, 9.10.3): between `beginbfchar` and its end pairs of code and letters,
+/// between `beginbfrange` and its end the first and last code and the letters of the first or a list.
+fn byte_table(text: &[u8]) -> BTreeMap<u8, String> {
+    let text = String::from_utf8_lossy(text);
+    let code = |hex: &str| u8::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 2);
+    let units = |hex: &str| -> Vec<u16> {
+        (0..hex.len().min(64) / 4)
+            .filter_map(|i| u16::from_str_radix(hex.get(4 * i..4 * i + 4)?, 16).ok())
+            .collect()
+    };
+    let mut table = BTreeMap::new();
+    // A table has 256 codes; who says more hides something.
+    let mut entries = 4096_u32;
+    for (kind, end, width) in [("beginbfchar", "endbfchar", 2), ("beginbfrange", "endbfrange", 3)] {
+        for section in text.split(kind).skip(1) {
+            let section = section.split(end).next().unwrap_or_default();
+            // A list takes the place of the third string.
+            let mut entry: Vec<String> = Vec::new();
+            let mut list = false;
+            let mut rest = section;
+            while let Some(at) = rest.find(['<', '[', ']']) {
+                let Some(left) = entries.checked_sub(1) else { return table };
+                entries = left;
+                let (mark, tail) = rest.split_at(at).1.split_at(1);
+                rest = tail;
+                match mark {
+                    "[" => list = true,
+                    "]" => (list, entry) = (false, Vec::new()),
+                    _ => {
+                        let Some(close) = rest.find('>') else { break };
+                        let hex: String = rest.chars().take(close).filter(|c| !c.is_whitespace()).collect();
+                        rest = rest.get(close + 1..).unwrap_or_default();
+                        entry.push(hex);
+                        let first = entry.first().and_then(|hex| code(hex));
+                        if list && entry.len() > 2 {
+                            let offset = entry.len() - 3;
+                            if let (Some(first), Some(hex)) = (first, entry.last())
+                                && let Ok(offset) = u8::try_from(offset)
+                                && let Some(at) = first.checked_add(offset)
+                            {
+                                table.insert(at, String::from_utf16_lossy(&units(hex)));
+                            }
+                        } else if entry.len() == width {
+                            let last =
+                                if width == 3 { entry.get(1).and_then(|hex| code(hex)) } else { first };
+                            if let (Some(first), Some(last), Some(hex)) = (first, last, entry.last()) {
+                                let mut letters = units(hex);
+                                for at in first..=last {
+                                    table.insert(at, String::from_utf16_lossy(&letters));
+                                    if let Some(unit) = letters.last_mut() {
+                                        *unit = unit.wrapping_add(1);
+                                    }
+                                }
+                            }
+                            entry.clear();
+                        }
+                    }
+                }
+            }
+        }
+    }
+    table
 }
 
 /// Stands between strings of one line where the place was set anew, until it is known whether that means a space.
@@ -743,6 +834,17 @@ mod tests {
 
     fn read(bytes: &[u8], format: TextFormat) -> String {
         extract(bytes, format, &Limits::default()).unwrap().0
+    }
+
+    #[test]
+    fn tables_of_drawn_fonts() {
+        let table = byte_table(
+            b"begincmap 2 beginbfchar\n<01> <4F60>\n<02> <D83DDE00>\nendbfchar\n1 beginbfrange\n<03> <05> <0041>\n<06> <07> [<597D> <0066 0069>]\nendbfrange\n<0001> <0002>",
+        );
+        let read = |codes: &[u8]| -> Vec<&str> { codes.iter().map(|c| table[c].as_str()).collect() };
+        assert_eq!(read(&[1, 2, 3, 4, 5, 6, 7]), ["你", "\u{1f600}", "A", "B", "C", "好", "fi"]);
+        assert_eq!(table.len(), 7);
+        assert!(byte_table(b"beginbfchar <01 beginbfrange <02> [").is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::cbor;
 use crate::container::bmff;
 use crate::json;
 use crate::marks::{Draft, Source, source_type};
-use crate::report::{Grade, Integrity, Limits, Says, Statement, WarningCode};
+use crate::report::{Grade, Integrity, Limits, Manifest, Says, Statement, WarningCode};
 use crate::sink::{Sink, Store};
 use crate::trust::{Standing, Trust, Validation};
 
@@ -256,6 +256,14 @@ fn of_manifest<'a>(
     best
 }
 
+/// The manifest that an ingredient names.
+fn linked<'a>(store: &'a Node<'a>, ingredient: &Value) -> Option<&'a Node<'a>> {
+    let link =
+        ["activeManifest", "c2pa_manifest"].iter().find_map(|key| ingredient.get(key)?.text_of("url"))?;
+    let path = link.rsplit_once("jumbf=").map_or(link.as_str(), |(_, path)| path);
+    store.child(path.trim_start_matches('/').trim_start_matches("c2pa/").split('/').next()?)
+}
+
 fn of_ingredient<'a>(
     store: &'a Node<'a>,
     value: &Value,
@@ -263,12 +271,7 @@ fn of_ingredient<'a>(
     seen: &mut BTreeSet<&'a str>,
 ) -> Finding {
     let relationship = value.text_of("relationship").unwrap_or_default();
-    let link = ["activeManifest", "c2pa_manifest"].iter().find_map(|key| value.get(key)?.text_of("url"));
-    let Some(link) = link else { return Finding::default() };
-    let path = link.rsplit_once("jumbf=").map_or(link.as_str(), |(_, path)| path);
-    let label =
-        path.trim_start_matches('/').trim_start_matches("c2pa/").split('/').next().unwrap_or_default();
-    let Some(manifest) = store.child(label) else { return Finding::default() };
+    let Some(manifest) = linked(store, value) else { return Finding::default() };
     let mut inner = of_manifest(store, manifest, depth + 1, seen);
     inner.inner = true;
     if relationship == "parentOf" {
@@ -456,20 +459,85 @@ fn claim_generator(claim: &Value) -> Option<String> {
     named.or_else(|| claim.text_of("claim_generator"))
 }
 
+/// Adds what the stores state, and gives the history that they tell.
 pub(crate) fn read(
     file: &[u8],
     container: &str,
     trust: &Trust,
     sink: &mut Sink<'_>,
     out: &mut Vec<Statement>,
-) {
+) -> Vec<Manifest> {
+    let mut lineage = Vec::new();
     let stores = std::mem::take(&mut sink.stores);
     // A file has one store; where there are several, nothing says which of them the validation is about.
     let single = stores.len() == 1;
     for store in stores.iter().take(8) {
-        one(file, store, single.then_some(container), trust, sink, out);
+        lineage.extend(one(file, store, single.then_some(container), trust, sink, out));
     }
     sink.stores = stores;
+    lineage
+}
+
+/// Most steps of a history, and most actions of a step.
+const STEPS: usize = 64;
+const ACTIONS: usize = 16;
+
+/// A manifest and what it was made from. Steps that were told already are not told again.
+fn history<'a>(
+    store: &'a Node<'a>,
+    manifest: &'a Node<'a>,
+    seen: &mut BTreeSet<&'a str>,
+    left: &mut usize,
+) -> Option<Manifest> {
+    *left = left.checked_sub(1)?;
+    let text = |text: String| clip(&text, 200).to_owned();
+    let claim = claim(manifest);
+    let names = signer(manifest).unwrap_or((None, None));
+    let mut step = Manifest {
+        title: claim.as_ref().and_then(|c| c.text_of("dc:title")).map(text),
+        relationship: None,
+        generator: claim.as_ref().and_then(claim_generator).map(text),
+        signer: names.0.or(names.1).map(text),
+        actions: Vec::new(),
+        ingredients: Vec::new(),
+    };
+    if !seen.insert(manifest.label.as_str()) {
+        return Some(step);
+    }
+    for assertion in manifest.child("c2pa.assertions").map(|a| a.children.as_slice()).unwrap_or_default() {
+        let label = base(&assertion.label);
+        if is(label, "c2pa.actions") {
+            let actions =
+                assertion.value().and_then(|v| v.get("actions")).map(|a| a.items()).unwrap_or_default();
+            for action in actions {
+                let Some(kind) = action.text_of("action").filter(|_| step.actions.len() < ACTIONS) else {
+                    continue;
+                };
+                let source = action.text_of("digitalSourceType");
+                let source = source.as_deref().and_then(|s| s.rsplit('/').next());
+                step.actions.push(text(match source {
+                    Some(source) => format!("{kind} ({source})"),
+                    None => kind,
+                }));
+            }
+        } else if is(label, "c2pa.ingredient")
+            && let Some(value) = assertion.value()
+        {
+            let inner = linked(store, &value).and_then(|inner| history(store, inner, seen, left));
+            let mut inner = if let Some(inner) = inner {
+                inner
+            } else {
+                let Some(rest) = left.checked_sub(1) else { break };
+                *left = rest;
+                Manifest::default()
+            };
+            inner.relationship = value.text_of("relationship").map(text);
+            inner.title =
+                value.text_of("dc:title").or_else(|| value.text_of("title")).map(text).or(inner.title);
+            step.ingredients.push(inner);
+        }
+    }
+    Some(step)
 }
 
 fn one(
@@ -479,18 +547,18 @@ fn one(
     trust: &Trust,
     sink: &mut Sink<'_>,
     out: &mut Vec<Statement>,
-) {
+) -> Option<Manifest> {
     let Some(root) = tree(&store.data, sink.limits) else {
         if has(&store.data, 4, b"jumb") && find(clip_bytes(&store.data), b"c2pa").is_some() {
             sink.damaged("store of Content Credentials");
         }
-        return;
+        return None;
     };
     // The manifest that was added last is the one that holds.
-    let Some(active) = root.children.last() else { return };
+    let active = root.children.last()?;
     let Some(claim) = claim(active) else {
         sink.warn(WarningCode::NotRead, "Content Credentials are stored in a form that is not read");
-        return;
+        return None;
     };
     let mut finding = of_manifest(&root, active, 0, &mut BTreeSet::new());
     let names = signer(active).unwrap_or((None, None));
@@ -543,6 +611,7 @@ fn one(
     let mut statement = draft.done();
     statement.integrity = integrity;
     out.push(statement);
+    history(&root, active, &mut BTreeSet::new(), &mut { STEPS })
 }
 
 /// What credentials are worth after they were checked.
