@@ -1307,6 +1307,8 @@ pub(crate) enum Format {
     Jsonl,
     /// One row a file, for spreadsheets
     Csv,
+    /// A stream of Arrow record batches, for Spark, Ray and other programs that take tables
+    Arrow,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

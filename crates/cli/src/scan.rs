@@ -50,7 +50,7 @@ pub(crate) fn run(args: &ScanArgs) -> anyhow::Result<Exit> {
         }
     })?;
 
-    let mut sink = sink(args.format);
+    let mut sink = sink(args.format)?;
     let mut tally = Tally { only: args.judge.only.map(MediaKind::from), ..Tally::default() };
     let progress = Progress::start(&args.paths, args.quiet);
     let work = |input| judge(&scanner, input, args.explain.is_some(), args.report.is_some());
@@ -153,11 +153,11 @@ fn judge(
     (verdict, artifact, exhibit)
 }
 
-fn sink(format: Format) -> Box<dyn Sink> {
+fn sink(format: Format) -> io::Result<Box<dyn Sink>> {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let out = io::BufWriter::new(stdout.lock());
-    match format {
+    Ok(match format {
         Format::Text => {
             let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
             Box::new(output::Text::new(out, colour))
@@ -165,7 +165,11 @@ fn sink(format: Format) -> Box<dyn Sink> {
         Format::Json => Box::new(output::Json::array(out)),
         Format::Jsonl => Box::new(output::Json::lines(out)),
         Format::Csv => Box::new(output::Csv::new(out)),
-    }
+        Format::Arrow if terminal => {
+            return Err(io::Error::other("Arrow is not for reading; send it to a file or a program"));
+        }
+        Format::Arrow => Box::new(output::Arrow::new(out)?),
+    })
 }
 
 /// Keeps panics on workers off standard error: they are caught and become verdicts.

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use candor::MarkError;
 use candor_provenance::Error as LabelError;
 use candor_provenance::write::{Label, LabelKind, Options, label as write_label};
 use candor_report::{Item, Language, Report};
@@ -141,6 +142,8 @@ pub(crate) struct LabelQuery {
     /// Put the label in the place of an existing one
     #[serde(default)]
     replace: bool,
+    /// Mark JPEG, PNG, WebP and texts for people, too, in this language
+    visible: Option<Lang>,
 }
 
 /// Write China's AIGC label into a file
@@ -188,14 +191,20 @@ pub(crate) async fn label(
         reserved_code2: String::new(),
     };
     let options = Options { replace: query.replace };
-    let done = tokio::task::spawn_blocking(move || write_label(&bytes, &label, options))
-        .await
-        .map_err(|_| Problem::internal())?;
+    let wording = query.visible.map(|language| match language {
+        Lang::En => candor::Wording::English,
+        Lang::Zh => candor::Wording::Chinese,
+    });
+    let work = move || -> Result<_, MarkError> {
+        let marked = wording.map(|wording| candor::mark(&bytes, kind, wording)).transpose()?;
+        Ok(write_label(marked.as_deref().unwrap_or(&bytes), &label, options)?)
+    };
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
     let labelled = done.map_err(|error| match error {
-        LabelError::AlreadyLabelled => {
+        MarkError::Container(LabelError::AlreadyLabelled) => {
             Problem::new(StatusCode::CONFLICT, "already labelled").detail(error.to_string())
         }
-        LabelError::Label(_) => Problem::bad(error.to_string()),
+        MarkError::Container(LabelError::Label(_)) => Problem::bad(error.to_string()),
         _ => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not labelled").detail(error.to_string()),
     })?;
     let mut headers = HeaderMap::new();

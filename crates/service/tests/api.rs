@@ -131,6 +131,12 @@ async fn labels_are_written_once() {
         async move { ask(&router, "POST", uri, &[], body).await.status }
     };
     assert_eq!(status("/v1/label?label=1&producer=P", labelled.body.clone()).await, StatusCode::CONFLICT);
+    let marked = ask(&router, "POST", "/v1/label?label=1&producer=P&visible=zh", &[], CAT).await;
+    assert!(marked.status == StatusCode::OK && marked.body != labelled.body);
+    assert_eq!(
+        status("/v1/label?label=1&producer=P&visible=en", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec()).await,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
     assert_eq!(status("/v1/label?label=4&producer=P", CAT.to_vec()).await, StatusCode::BAD_REQUEST);
     assert_eq!(status("/v1/label?label=1", CAT.to_vec()).await, StatusCode::BAD_REQUEST);
     assert_eq!(

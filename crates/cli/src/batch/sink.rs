@@ -12,81 +12,15 @@ use parquet::schema::parser::parse_message_type;
 
 use super::store::{Line, replace};
 use crate::args::BatchFormat;
-use crate::output::{Csv, Record, Sink};
+use crate::output::{COLUMNS, Cell, Csv, Record, Sink, Type, cells};
 
 /// Rows of a Parquet row group, and of a transaction.
 const GROUP: usize = 10_000;
 
-/// Columns of Parquet and SQLite: name and type. `verdict` is the whole result as JSON.
-const COLUMNS: [(&str, Type); 17] = [
-    ("path", Type::Text),
-    ("label", Type::Text),
-    ("action", Type::Text),
-    ("confidence", Type::Real),
-    ("llr", Type::Real),
-    ("p_value", Type::Real),
-    ("prior", Type::Real),
-    ("kind", Type::Text),
-    ("format", Type::Text),
-    ("bytes", Type::Integer),
-    ("sha256", Type::Text),
-    ("reason", Type::Text),
-    ("abstention", Type::Text),
-    ("error_code", Type::Text),
-    ("error", Type::Text),
-    ("version", Type::Text),
-    ("verdict", Type::Text),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Type {
-    Text,
-    Real,
-    Integer,
-}
-
-#[derive(Clone)]
-enum Cell {
-    Null,
-    Text(String),
-    Real(f64),
-    Integer(i64),
-}
-
-impl From<Option<String>> for Cell {
-    fn from(value: Option<String>) -> Self {
-        value.map_or(Self::Null, Self::Text)
-    }
-}
-
-impl From<Option<f64>> for Cell {
-    fn from(value: Option<f64>) -> Self {
-        value.map_or(Self::Null, Self::Real)
-    }
-}
-
-fn cells(line: &Line) -> anyhow::Result<[Cell; 17]> {
-    let v = &line.verdict;
+fn row(line: &Line) -> anyhow::Result<[Cell; COLUMNS.len()]> {
     let action = line.action.map(serde_json::to_value).transpose()?;
-    Ok([
-        Cell::Text(v.path.clone()),
-        Cell::Text(v.label.to_string()),
-        action.and_then(|a| a.as_str().map(str::to_owned)).into(),
-        v.confidence.into(),
-        v.llr.into(),
-        v.p_value.into(),
-        Cell::Real(v.prior),
-        v.media.as_ref().map(|m| m.kind().to_string()).into(),
-        v.media.as_ref().map(|m| m.format().to_owned()).into(),
-        v.bytes.map_or(Cell::Null, |b| Cell::Integer(b as i64)),
-        v.sha256.clone().into(),
-        v.reasons.first().map(|r| r.text.clone()).into(),
-        v.abstention.as_ref().map(|a| a.code.clone()).into(),
-        v.error.as_ref().map(|e| e.code.as_str().to_owned()).into(),
-        v.error.as_ref().map(|e| e.message.clone()).into(),
-        Cell::Text(v.version.clone()),
-        Cell::Text(serde_json::to_string(v)?),
-    ])
+    let action = action.and_then(|a| a.as_str().map(str::to_owned));
+    Ok(cells(&line.verdict, action)?)
 }
 
 /// Writes the newest result of every path to `output`, in one step.
@@ -132,8 +66,8 @@ fn parquet(
     let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
     let mut writer = SerializedFileWriter::new(file, schema, properties)?;
     loop {
-        let rows: Vec<[Cell; 17]> =
-            lines.by_ref().take(GROUP).map(|line| cells(&line?)).collect::<anyhow::Result<_>>()?;
+        let rows: Vec<[Cell; COLUMNS.len()]> =
+            lines.by_ref().take(GROUP).map(|line| row(&line?)).collect::<anyhow::Result<_>>()?;
         if rows.is_empty() {
             break;
         }
@@ -193,7 +127,7 @@ fn sqlite(lines: impl Iterator<Item = anyhow::Result<Line>>, output: &Path) -> a
         let marks = vec!["?"; COLUMNS.len()].join(", ");
         let mut insert = transaction.prepare(&format!("INSERT INTO results VALUES ({marks})"))?;
         for line in lines {
-            let row = cells(&line?)?.map(|cell| match cell {
+            let row = row(&line?)?.map(|cell| match cell {
                 Cell::Null => rusqlite::types::Value::Null,
                 Cell::Text(text) => rusqlite::types::Value::Text(text),
                 Cell::Real(x) => rusqlite::types::Value::Real(x),

@@ -1,7 +1,9 @@
 //! Ways to write results.
 
+mod arrow;
 mod csv;
 mod json;
+mod row;
 mod text;
 
 use std::io;
@@ -9,8 +11,10 @@ use std::path::Path;
 
 use candor::Verdict;
 
+pub(crate) use arrow::Arrow;
 pub(crate) use csv::Csv;
 pub(crate) use json::Json;
+pub(crate) use row::{COLUMNS, Cell, Type, cells};
 pub(crate) use text::Text;
 
 /// One result.
