@@ -197,7 +197,7 @@ impl Head {
         Ok((self.assemble(&layer, mix)?.to_safetensors()?, log))
     }
 
-    /// Scores of the training items, laundered as for training, by the linear layer alone: fitted without the fold of each.
+    /// Scores of the first copies of the training items by the linear layer alone: fitted without the fold of each.
     pub(crate) fn cross_validate(
         &self,
         run: &Run<'_>,
@@ -228,8 +228,13 @@ impl Head {
                     });
                 }
                 let strata = vec![String::new(); scores.len()];
+                // The first copy of a recording is not laundered.
+                let condition = match self.kind {
+                    Kind::Pictures { .. } => "laundered, linear layer alone",
+                    Kind::Recordings { .. } => "clean, linear layer alone",
+                };
                 Ok(vec![Measured {
-                    condition: "laundered, linear layer alone".into(),
+                    condition: condition.into(),
                     scores,
                     strata,
                     abstained: 0,
