@@ -233,13 +233,7 @@ impl Head {
                     Kind::Pictures { .. } => "laundered, linear layer alone",
                     Kind::Recordings { .. } => "clean, linear layer alone",
                 };
-                Ok(vec![Measured {
-                    condition: condition.into(),
-                    scores,
-                    strata,
-                    abstained: 0,
-                    part: false,
-                }])
+                Ok(vec![Measured { condition: condition.into(), scores, strata, abstained: 0, part: false }])
             })
             .collect()
     }

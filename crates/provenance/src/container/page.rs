@@ -89,6 +89,27 @@ pub(crate) fn front_matter(text: &str, sink: &mut Sink<'_>) {
     }
 }
 
+/// Whether a text is an e-mail: up to an empty line header fields only, `From`, `Date` and one that programs add (RFC 5322). Nothing may
+/// be written before them.
+pub(crate) fn is_mail(text: &str) -> bool {
+    let (mut sender, mut date, mut added) = (false, false, false);
+    for line in text.lines().take_while(|line| !line.is_empty()).take(1000) {
+        if line.starts_with([' ', '\t']) {
+            continue;
+        }
+        let Some((name, _)) = line.split_once(':').filter(|(name, _)| !name.contains(' ')) else {
+            return false;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "from" => sender = true,
+            "date" => date = true,
+            "received" | "message-id" | "mime-version" | "return-path" => added = true,
+            _ => {}
+        }
+    }
+    sender && date && added
+}
+
 /// The lines between two lines `---`, and what follows.
 pub(crate) fn split_front_matter(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix('\u{feff}').unwrap_or(text).strip_prefix("---")?;

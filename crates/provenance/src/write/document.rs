@@ -245,6 +245,9 @@ fn property(old: Option<&str>, json: &str) -> Result<String> {
 pub(super) fn markdown(bytes: &[u8], label: &Label) -> Result<Vec<u8>> {
     let text = std::str::from_utf8(bytes).map_err(|_| Error::Refused("only UTF-8 is labelled"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if page::is_mail(text) {
+        return Err(Error::Refused("an e-mail has no place for a label"));
+    }
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut mapping = format!("AIGC:{newline}");
     for (key, value) in label.fields() {

@@ -132,6 +132,9 @@ pub fn mark_text(bytes: &[u8], words: &str) -> Result<Vec<u8>> {
     }
     let whole = std::str::from_utf8(bytes).map_err(|_| Error::Refused("only UTF-8 is marked"))?;
     let text = whole.strip_prefix('\u{feff}').unwrap_or(whole);
+    if page::is_mail(text) {
+        return Err(Error::Refused("an e-mail is not marked"));
+    }
     let rest = page::split_front_matter(text).map_or(text, |(_, rest)| rest);
     if rest.trim_start().starts_with(words) {
         return Ok(bytes.to_vec());
@@ -156,6 +159,14 @@ mod tests {
         let behind = "---\ntitle: x\n---\n\nAI生成\n\n# Head\n";
         assert_eq!(marked("---\ntitle: x\n---\n\n# Head\n"), behind);
         assert_eq!(marked(behind), behind);
+        let mail = b"From: a@example.org\r\nDate: Mon, 2 Nov 2026 09:00:00 +0000\r\nMIME-Version: 1.0\r\n\r\nSee you.\r\n";
+        assert!(matches!(mark_text(mail, "AI"), Err(Error::Refused(_))));
+        let new = crate::write::Label::generated("a", "b");
+        assert!(matches!(
+            crate::write::label(mail, &new, crate::write::Options::default()),
+            Err(Error::Refused(_))
+        ));
+        assert!(mark_text(b"From: me\nDate: today\n\nA letter.", "AI").is_ok());
         assert!(mark_text(b"caf\xe9 au lait, s'il vous pla\xeet", "AI").is_err());
     }
 }
