@@ -168,6 +168,10 @@ pub struct SpectralTask {
     /// Probability that a laundered copy also goes through a real codec (MP3, Opus or AAC by an installed `ffmpeg`).
     #[serde(default)]
     pub encoded: f64,
+    /// Whether both classes of a collection weigh alike and collections with only one class do not count, so that voices, rooms and
+    /// microphones say little. The sizes of groups alone decide otherwise.
+    #[serde(default)]
+    pub matched: bool,
     /// The laundering of both classes.
     pub laundering: AudioLaundering,
 }

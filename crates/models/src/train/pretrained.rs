@@ -38,6 +38,39 @@ const CHUNK: usize = 128;
 /// Tiles of a training picture: two show enough of it, and the linear layer does not care how many are averaged.
 const TILES: usize = 2;
 
+/// Weights of rows that sum to one half in each class; a group's share goes by `size ^ power`.
+fn by_group(rows: &[&Item], power: f64) -> Vec<f64> {
+    let mut sizes: BTreeMap<(bool, &str), f64> = BTreeMap::new();
+    for item in rows {
+        *sizes.entry((item.fabricated, &item.group)).or_default() += 1.0;
+    }
+    let total = |class: bool| -> f64 {
+        sizes.iter().filter(|((c, _), _)| *c == class).map(|(_, n)| n.powf(power)).sum()
+    };
+    let totals = [total(false), total(true)];
+    let weight = |item: &&Item| {
+        let n = sizes.get(&(item.fabricated, item.group.as_str())).copied().unwrap_or(1.0);
+        0.5 * n.powf(power) / n / totals[usize::from(item.fabricated)]
+    };
+    rows.iter().map(weight).collect()
+}
+
+/// Scales weights so that both classes of a collection weigh what the lighter one did; collections with one class weigh nothing. `None`
+/// where no collection has both.
+fn matched(rows: &[&Item], mut weights: Vec<f64>) -> Option<Vec<f64>> {
+    let mut sums: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
+    for (item, w) in rows.iter().zip(&weights) {
+        sums.entry(&item.collection).or_default()[usize::from(item.fabricated)] += w;
+    }
+    let lighter = |s: &[f64; 2]| s[0].min(s[1]);
+    let total: f64 = sums.values().map(lighter).sum();
+    for (item, w) in rows.iter().zip(&mut weights) {
+        let s = sums.get(item.collection.as_str()).copied().unwrap_or_default();
+        *w *= 0.5 * lighter(&s) / s[usize::from(item.fabricated)] / total;
+    }
+    (total > 0.0).then_some(weights)
+}
+
 /// What is described, and the trained network whose logit is added.
 enum Kind {
     Pictures { task: PretrainedTask, selection: Selection, residual: ResidualNetConfig },
@@ -262,7 +295,9 @@ impl Head {
         let rows: Vec<&Item> =
             items.iter().flat_map(|item| std::iter::repeat_n(*item, self.kind.copies())).collect();
         let targets: Vec<f64> = rows.iter().map(|i| f64::from(u8::from(i.fabricated))).collect();
-        let weights = self.weights(&rows);
+        let weights = self.weights(&rows).ok_or_else(|| {
+            Error::config(run.config, "no collection has both classes: spectral.matched = false")
+        })?;
         run.note(format!("fitting {d} weights on {n} descriptions"));
         let (ridge, steps) = self.kind.solver();
         let linear = logistic::fit(&x, d, &targets, &weights, ridge, steps)
@@ -350,21 +385,14 @@ impl Head {
         Ok(out)
     }
 
-    /// Weights of rows that sum to one half in each class; a group's share goes by `size ^ group_power`.
-    fn weights(&self, rows: &[&Item]) -> Vec<f64> {
-        let mut sizes: BTreeMap<(bool, &str), f64> = BTreeMap::new();
-        for item in rows {
-            *sizes.entry((item.fabricated, &item.group)).or_default() += 1.0;
+    /// Weights of rows that sum to one half in each class; a group's share goes by `size ^ group_power`, and collections are matched where
+    /// the configuration asks for it. `None` where none can be.
+    fn weights(&self, rows: &[&Item]) -> Option<Vec<f64>> {
+        let weights = by_group(rows, self.group_power);
+        match &self.kind {
+            Kind::Recordings { task, .. } if task.matched => matched(rows, weights),
+            _ => Some(weights),
         }
-        let total = |class: bool| -> f64 {
-            sizes.iter().filter(|((c, _), _)| *c == class).map(|(_, n)| n.powf(self.group_power)).sum()
-        };
-        let totals = [total(false), total(true)];
-        let weight = |item: &&Item| {
-            let n = sizes.get(&(item.fabricated, item.group.as_str())).copied().unwrap_or(1.0);
-            0.5 * n.powf(self.group_power) / n / totals[usize::from(item.fabricated)]
-        };
-        rows.iter().map(weight).collect()
     }
 
     /// All values under their names, rounded as they are shipped.
@@ -461,5 +489,55 @@ impl Subject for Head {
             Kind::Pictures { task, .. } => leaks(&self.items, self.seed, LONGEST, 224, &task.laundering),
             Kind::Recordings { .. } => audio::leaks(&self.items, self.seed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::manifest::Source;
+
+    fn item(fabricated: bool, group: &str, collection: &str) -> Item {
+        Item {
+            source: Source::Inline(String::new()),
+            name: String::new(),
+            fabricated,
+            group: group.into(),
+            collection: collection.into(),
+            generator: String::new(),
+            dev: false,
+            language: String::new(),
+            taught: None,
+        }
+    }
+
+    #[test]
+    fn matched_collections_weigh_alike_in_both_classes() {
+        let items = [
+            item(false, "a", "both"),
+            item(false, "a", "both"),
+            item(false, "b", "people"),
+            item(true, "c", "both"),
+            item(true, "d", "machines"),
+            item(true, "d", "machines"),
+            item(true, "e", "more"),
+            item(false, "f", "more"),
+        ];
+        let rows: Vec<&Item> = items.iter().collect();
+        let weights = matched(&rows, by_group(&rows, 0.5)).unwrap();
+        let sum = |fabricated: bool, collection: &str| -> f64 {
+            let of = rows.iter().zip(&weights);
+            of.filter(|(i, _)| i.fabricated == fabricated && i.collection == collection).map(|(_, w)| w).sum()
+        };
+        for collection in ["both", "more"] {
+            assert!((sum(false, collection) - sum(true, collection)).abs() < 1e-12);
+            assert!(sum(true, collection) > 0.0);
+        }
+        assert_eq!((sum(false, "people"), sum(true, "machines")), (0.0, 0.0));
+        assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((weights[0] - weights[1]).abs() < 1e-15);
+        let apart: Vec<&Item> =
+            items.iter().filter(|i| ["people", "machines"].contains(&&*i.collection)).collect();
+        assert_eq!(matched(&apart, by_group(&apart, 0.5)), None);
     }
 }
