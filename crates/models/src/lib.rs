@@ -16,6 +16,7 @@ mod pretrained;
 mod probe;
 mod registry;
 mod spectral;
+mod surprisal;
 mod text;
 pub mod train;
 

@@ -120,7 +120,7 @@ impl Architecture {
             Self::NgramNet { network, features, standard } => {
                 let detector = NgramDetector::new(&mut params, network, *features, standard.clone())?;
                 params.load_safetensors(weights)?;
-                Box::new(detector.ready()?)
+                Box::new(detector.ready(weights)?)
             }
         })
     }

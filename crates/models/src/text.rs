@@ -12,6 +12,7 @@ use crate::{
     Abstention, AbstentionCode, Detection, Detector, Error, Fact, Result, ScoreMap,
     kernels::SparseRows,
     net::{NgramNet, NgramNetConfig, Params},
+    surprisal::{self, Surprisal},
 };
 
 /// Least words (an ideograph counts as one) for an answer.
@@ -37,6 +38,9 @@ pub(crate) struct NgramDetector {
     weights: Vec<f32>,
     features: TextConfig,
     standard: Standard,
+    /// Size of the language models, 0 for none, and they once they are loaded.
+    bits: u32,
+    surprisal: Option<Surprisal>,
 }
 
 /// Mean and standard deviation of the style features over the training texts.
@@ -69,9 +73,18 @@ impl Standard {
     }
 }
 
-/// Raw style inputs of one text.
-pub(crate) fn raw_style(features: &TextFeatures) -> Vec<f32> {
-    style_inputs().into_iter().map(|i| features.style[i]).collect()
+/// Raw inputs of the style branch for one text: style, and how much the text surprises the two language models.
+pub(crate) fn raw_style(f: &TextFeatures, models: Option<&Surprisal>) -> Vec<f32> {
+    let mut inputs: Vec<f32> = style_inputs().into_iter().map(|i| f.style[i]).collect();
+    if let Some(models) = models {
+        inputs.extend(models.features(&f.normalised.text, &f.segmentation));
+    }
+    inputs
+}
+
+/// Number of inputs of the style branch.
+pub(crate) fn inputs(network: &NgramNetConfig) -> usize {
+    style_inputs().len() + if network.surprisal > 0 { surprisal::N } else { 0 }
 }
 
 impl NgramDetector {
@@ -81,16 +94,22 @@ impl NgramDetector {
         features: TextConfig,
         standard: Standard,
     ) -> Result<Self> {
-        let style = style_inputs().len();
+        if config.surprisal > 0 && !surprisal::BITS.contains(&config.surprisal) {
+            return Err(Error::model("text", format!("surprisal is 0 or {:?}", surprisal::BITS)));
+        }
+        let style = inputs(config);
         if standard.mean.len() != style || standard.sd.len() != style || config.style != style {
             return Err(Error::model("text", format!("this version has {style} style features")));
         }
-        Ok(Self { net: NgramNet::new(params, config)?, weights: Vec::new(), features, standard })
+        let net = NgramNet::new(params, config)?;
+        Ok(Self { net, weights: Vec::new(), features, standard, bits: config.surprisal, surprisal: None })
     }
 
-    /// Takes the loaded weights for the shares of sentences; call it after the parameters were set.
-    pub(crate) fn ready(mut self) -> Result<Self> {
+    /// Takes the weights of n-grams for the shares of sentences and the language models of the file; call it after the parameters
+    /// were set.
+    pub(crate) fn ready(mut self, file: &[u8]) -> Result<Self> {
         self.weights = self.net.weights()?;
+        self.surprisal = (self.bits > 0).then(|| Surprisal::load(self.bits, file)).transpose()?;
         Ok(self)
     }
 
@@ -123,8 +142,10 @@ impl Detector for NgramDetector {
         let f = features(document, &self.features);
         let rows = Arc::new(SparseRows::from_rows([(&f.bag.index[..], &f.bag.value[..])]));
         let grams = f64::from(self.net.grams(&rows)?.to_vec1::<f32>()?[0]);
-        let style = self.standard.apply(&raw_style(&f));
-        let style = Tensor::from_vec(style, (1, style_inputs().len()), &Device::Cpu)?;
+        let raw = raw_style(&f, self.surprisal.as_ref());
+        let style = self.standard.apply(&raw);
+        let width = style.len();
+        let style = Tensor::from_vec(style, (1, width), &Device::Cpu)?;
         let style = match self.net.style(&style)? {
             Some(y) => f64::from(y.to_vec1::<f32>()?[0]),
             None => 0.0,
@@ -142,6 +163,11 @@ impl Detector for NgramDetector {
             Fact { name: "style_logit".into(), value: style, unit: String::new() },
             Fact { name: "words".into(), value: f.words as f64, unit: String::new() },
         ];
+        for (name, value) in
+            surprisal::MEANS.iter().filter_map(|(n, i)| Some((n, raw.get(style_inputs().len() + i)?)))
+        {
+            facts.push(Fact { name: (*name).into(), value: f64::from(*value), unit: "nats per word".into() });
+        }
         facts.extend(STYLE_NAMES.iter().zip(f.style).map(|(name, v)| Fact {
             name: (*name).into(),
             value: f64::from(v),

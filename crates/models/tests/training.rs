@@ -341,6 +341,95 @@ fn a_layer_on_features_of_spectrograms_is_trained_and_repeats_itself() {
     assert!(score(true) > score(false));
 }
 
+/// A text of four sentences of six clauses: people's and machines' are made of others.
+fn words(made: bool, seed: u64) -> String {
+    const PEOPLE: [&str; 5] = [
+        "we walked home",
+        "she laughed at it",
+        "the rain came down",
+        "I lost my keys",
+        "he never wrote back",
+    ];
+    const MACHINE: [&str; 5] = [
+        "it is important to note",
+        "this plays a crucial role",
+        "the results highlight that",
+        "a wide range of factors",
+        "in conclusion we must consider",
+    ];
+    const BOTH: [&str; 4] =
+        ["near the old river", "in the small town", "after the long day", "with their friends"];
+    let pool = if made { MACHINE } else { PEOPLE };
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = |n: usize| {
+        state = state.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(1);
+        (state >> 33) as usize % n
+    };
+    let mut text = String::new();
+    for _ in 0..4 {
+        for _ in 0..6 {
+            let _ = write!(text, "{} {} and ", pool[next(5)], BOTH[next(4)]);
+        }
+        text.push_str("so on. ");
+    }
+    text
+}
+
+#[test]
+fn a_text_detector_learns_from_language_models_of_other_groups() {
+    let run = || {
+        let dir = tempfile::tempdir().unwrap();
+        let mut manifest = String::new();
+        for i in 0..48 {
+            let (made, dev) = (i % 2 == 1, i % 4 < 2);
+            let (label, split) = (if made { "ai" } else { "human" }, if dev { "dev" } else { "train" });
+            let _ = writeln!(
+                manifest,
+                "{{\"id\":\"{i}\",\"text\":\"{}\",\"label\":\"{label}\",\"lang\":\"en\",\"group\":\"{label}{}\",\"split\":\"{split}\"}}",
+                words(made, i),
+                i % 7
+            );
+        }
+        let data = dir.path().join("manifest.jsonl");
+        fs::write(&data, manifest).unwrap();
+        let config = dir.path().join("tiny.train.toml");
+        let text = "id = \"text/tiny\"\nsummary = \"N-grams for a test.\"\nlicence = \"MIT\"\nseed = 7\n[schedule]\n\
+                    steps = 30\nbatch = 8\nevaluate_every = 10\ncheckpoint_every = 10\n[sampling]\ngroup_power = 0.5\n\
+                    label_smoothing = 0.0\n[optimizer]\nlearning_rate = 1e-2\nwarmup = 5\nweight_decay = 1e-3\n\
+                    clip = 5.0\nema = 0.9\n[text]\nclean_probability = 0.5\nwords = [60, 90]\ncut_probability = 0.5\n\
+                    dropout = 0.1\n[text.network]\nbits = 10\nstyle = 82\nhidden = 4\nsurprisal = 12\n\
+                    [text.features.ngrams]\nbits = 10\n[text.laundering]\nchance = 0.3\n";
+        fs::write(&config, text).unwrap();
+        train(&Run {
+            job: Job::Train,
+            config: &config,
+            data: std::slice::from_ref(&data),
+            run_dir: &dir.path().join("run"),
+            init: None,
+            teacher: None,
+            stop: &AtomicBool::new(false),
+            progress: &|_| {},
+        })
+        .unwrap();
+        ["safetensors", "toml"].map(|suffix| fs::read(dir.path().join(format!("tiny.{suffix}"))).unwrap())
+    };
+    let [weights, description] = run();
+    assert_eq!(run(), [weights.clone(), description.clone()]);
+    let model = Model::new("tiny", &String::from_utf8(description).unwrap(), &weights).unwrap();
+    let found = |made| {
+        let media = candor_features::decode(words(made, 99).as_bytes(), &Limits::default()).unwrap();
+        model.detector.detect(&media).unwrap()
+    };
+    let (person, machine) = (found(false), found(true));
+    assert!(machine.logit > person.logit);
+    let fact = |found: &candor_models::Detection, name: &str| {
+        found.facts.iter().find(|f| f.name == name).map(|f| f.value).unwrap()
+    };
+    // Each text surprises the model of its own kind less.
+    assert!(fact(&person, "surprisal_genuine") < fact(&person, "surprisal_machine"));
+    assert!(fact(&machine, "surprisal_machine") < fact(&machine, "surprisal_genuine"));
+}
+
 #[test]
 fn a_training_can_begin_with_given_weights() {
     let first = Training::new();

@@ -14,6 +14,7 @@ mod normalise;
 mod packed;
 mod segment;
 mod style;
+mod trigram;
 
 use std::ops::Range;
 
@@ -27,6 +28,7 @@ pub use ngram::{Bag, NgramConfig, bag, spans};
 pub use normalise::{Normalised, Oddities, normalise};
 pub use segment::{Segmentation, Word, WordKind, segment};
 pub use style::{FORMAT as STYLE_FORMAT, N as STYLE_LEN, NAMES as STYLE_NAMES, style};
+pub use trigram::{Trigram, WORD_BITS, trigrams};
 
 use crate::{Document, Warning};
 

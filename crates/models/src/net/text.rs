@@ -17,10 +17,18 @@ use crate::{
 pub struct NgramNetConfig {
     /// Hash buckets, as a power of two.
     pub bits: u32,
-    /// Style features.
+    /// Features of style and, with `surprisal`, of surprise.
     pub style: usize,
     /// Hidden units of the style branch.
     pub hidden: usize,
+    /// Buckets for pairs of words in the two language models, as a power of two, 8 to 23; 0 for no such models.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub surprisal: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// A linear layer over hashed n-grams plus a small perceptron over standardised style features; their logits add up, so

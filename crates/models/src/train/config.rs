@@ -293,6 +293,12 @@ impl TrainConfig {
                 return Err("spectral.cepstral_share is 0 to 1".into());
             }
         }
+        if let Some(text) = &self.text
+            && text.network.surprisal > 0
+            && !crate::surprisal::BITS.contains(&text.network.surprisal)
+        {
+            return Err(format!("text.network.surprisal is 0 or {:?}", crate::surprisal::BITS));
+        }
         let media = self.id.split_once('/').map(|(media, name)| (media, !name.is_empty()));
         if media != Some((&self.kind().to_string(), true)) {
             return Err(format!("id: \"{}\" must be \"{}/<name>\"", self.id, self.kind()));

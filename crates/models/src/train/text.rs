@@ -5,11 +5,12 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use candor_features::{
     Media,
-    text::{STYLE_FORMAT, STYLE_NAMES, TextCondition, document, features},
+    text::{STYLE_FORMAT, STYLE_NAMES, TextCondition, document, features, normalise, segment},
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::{
     Event, Leak, Measured, Subject, Task, TextTask, TrainConfig,
@@ -23,7 +24,8 @@ use crate::{
     model_file::Architecture,
     net::{NgramNet, Params},
     probe::Facts,
-    text::{Standard, raw_style},
+    surprisal::{Counts, Surprisal},
+    text::{Standard, inputs, raw_style},
 };
 
 /// Conditions that the detector is measured under.
@@ -35,6 +37,54 @@ const PUNCTUATION: [&str; 9] =
 /// Style features are standardised on at most this many training texts.
 const STANDARD_TEXTS: usize = 4000;
 
+/// Parts that the training texts are divided into, groups as a whole: the language models that describe a text never counted its part, as
+/// they never counted what they will meet later.
+const PARTS: usize = 4;
+
+/// The language models that describe each text.
+struct Models {
+    /// For the texts of each part those of the others, then those of all for what takes no part in training.
+    models: Vec<Surprisal>,
+    /// The models of each item.
+    of: Vec<usize>,
+}
+
+impl Models {
+    fn new(items: &[Item], bits: u32) -> Self {
+        let of: Vec<usize> = items
+            .iter()
+            .map(|i| if i.dev { PARTS } else { word_part(&format!("{} {}", i.fabricated, i.group)) })
+            .collect();
+        let counts: Vec<[Counts; 2]> = (0..PARTS)
+            .into_par_iter()
+            .map(|part| {
+                let mut counts = [Counts::new(), Counts::new()];
+                for (item, _) in items.iter().zip(&of).filter(|(_, p)| **p == part) {
+                    let text = normalise(body(item)).text;
+                    counts[usize::from(item.fabricated)].add(&text, &segment(&text));
+                }
+                counts
+            })
+            .collect();
+        let without = |part: usize| {
+            let [genuine, machine] = [0, 1].map(|class: usize| {
+                Counts::sum(counts.iter().enumerate().filter(|(p, _)| *p != part).map(|(_, c)| &c[class]))
+            });
+            Surprisal::new(bits, [&genuine, &machine])
+        };
+        Self { models: (0..=PARTS).map(without).collect(), of }
+    }
+
+    fn for_item(&self, item: usize) -> Option<&Surprisal> {
+        self.models.get(*self.of.get(item)?)
+    }
+}
+
+/// The part of a group, by its name alone.
+fn word_part(name: &str) -> usize {
+    usize::from(Sha256::digest(name)[0]) % PARTS
+}
+
 /// Texts with the network that learns from them.
 pub(crate) struct Texts {
     task: TextTask,
@@ -42,6 +92,7 @@ pub(crate) struct Texts {
     seed: u64,
     items: Vec<Item>,
     standard: Standard,
+    models: Option<Models>,
     /// Every fourth development text with its features.
     quick: Vec<(usize, Prepared)>,
     params: Params,
@@ -95,29 +146,43 @@ impl Texts {
                 Ok(item)
             })
             .collect::<Result<Vec<_>>>()?;
-        let train: Vec<&Item> = items.iter().filter(|i| !i.dev).collect();
+        if task.network.style != inputs(&task.network) {
+            let reason = format!("text.network.style is {} here", inputs(&task.network));
+            return Err(Error::config(&config.id, reason));
+        }
+        let bits = task.network.surprisal;
+        let models = (bits > 0).then(|| Models::new(&items, bits));
+        let train: Vec<usize> = (0..items.len()).filter(|&i| !items[i].dev).collect();
         let step = train.len().div_ceil(STANDARD_TEXTS).max(1);
         let rows: Vec<Vec<f32>> = train
             .par_iter()
             .step_by(step)
-            .map(|item| raw_style(&features(&document(body(item)), &task.features)))
+            .map(|&i| {
+                let f = features(&document(body(&items[i])), &task.features);
+                raw_style(&f, models.as_ref().and_then(|m| m.for_item(i)))
+            })
             .collect();
         let standard = Standard::fit(&rows);
         let mut params = Params::new(config.seed);
         let net = NgramNet::new(&mut params, &task.network)?;
+        if let Some(all) = models.as_ref().and_then(|m| m.models.last()) {
+            all.store(&mut params)?;
+        }
         let smoothing = config.sampling.label_smoothing;
         let seed = config.seed;
-        let mut texts = Self { task, smoothing, seed, items, standard, quick: Vec::new(), params, net };
+        let quick = Vec::new();
+        let mut texts = Self { task, smoothing, seed, items, standard, models, quick, params, net };
         let dev = (0..texts.items.len()).filter(|&i| texts.items[i].dev);
         let dev: Vec<usize> = dev.step_by(4).collect();
-        texts.quick = dev.par_iter().map(|&i| (i, texts.features(body(&texts.items[i])))).collect();
+        texts.quick = dev.par_iter().map(|&i| (i, texts.features(i, body(&texts.items[i])))).collect();
         progress(Event::Note(format!("style standardised on {} texts", rows.len())));
         Ok(texts)
     }
 
-    fn features(&self, text: &str) -> Prepared {
+    fn features(&self, item: usize, text: &str) -> Prepared {
         let f = features(&document(text), &self.task.features);
-        let style = self.standard.apply(&raw_style(&f));
+        let models = self.models.as_ref().and_then(|m| m.for_item(item));
+        let style = self.standard.apply(&raw_style(&f, models));
         Prepared { index: f.bag.index, value: f.bag.value, style }
     }
 
@@ -175,9 +240,9 @@ impl Task for Texts {
                     text = self.cut(text, &mut rng);
                 }
                 let mut prepared = if rng.random::<f64>() < self.task.clean_probability {
-                    self.features(text)
+                    self.features(i, text)
                 } else {
-                    self.features(&self.task.laundering.launder(text, &mut rng))
+                    self.features(i, &self.task.laundering.launder(text, &mut rng))
                 };
                 let keep = 1.0 - self.task.dropout;
                 for v in &mut prepared.value {
