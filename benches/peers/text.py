@@ -33,10 +33,9 @@ def plain(text):
     return re.sub(r"\s+", " ", text.translate(str.maketrans("’‘“”", "''\"\"")))
 
 
-manifest, split, out = sys.argv[1:]
-rows = [r for r in read(manifest) if r.get("attack") in (None, "", "none")]
-train = [r for r in rows if r["split"] == "train"]
-test = [r for r in rows if r["split"] == split]
+out, manifest, *more = sys.argv[1:]
+train = [r for m in (manifest, *more) for r in read(m) if r["split"] == "train" and r.get("attack") in (None, "", "none")]
+test = [r for r in read(manifest) if r["split"] == "dev"]
 size = sum(len(r["text"].encode()) for r in test) / 1e6
 print(f"{len(train)} texts to learn from, {len(test)} to score, {size:.1f} MB")
 

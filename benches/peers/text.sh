@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Scores the development texts of a manifest by other detectors and sets them beside Candor's, in one run.
 #
-#   benches/peers/text.sh CANDOR OUT MANIFEST [SPLIT]
+#   benches/peers/text.sh CANDOR OUT MANIFEST [MORE...]
 #
-# MANIFEST is JSON Lines (.jsonl, .jsonl.zst) or CSV with id or path, text, label, lang and split. The peers: is-it-slop 0.6.3 (PyPI, its own weights; it may
-# know some of these texts), and a logistic regression on TF-IDF of words and characters, trained on the texts of the train split. Both run in an
-# environment of their own. OUT gets their scores, the report of `candor eval` with paired intervals, and the MB/s of each on one core.
+# MANIFEST and MORE are JSON Lines (.jsonl, .jsonl.zst) or CSV with id or path, text, label and split; the train texts of all are learned
+# from, the dev texts of MANIFEST are scored. The peers: is-it-slop 0.6.3 (PyPI, its own weights; it may know some of these texts),
+# and a logistic regression on TF-IDF of words and characters, trained here. Both run in an environment of their own. OUT gets
+# their scores, the report of `candor eval` with paired intervals, and the MB/s of each on one core.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-candor=$(realpath "$1") out=$2 manifest=$3 split=${4:-dev}
+candor=$(realpath "$1") out=$2 manifest=$3
+shift 2
 mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -27,11 +29,11 @@ if ! "$work/venv/bin/python" -c 'import is_it_slop' 2>/dev/null; then
     export LD_PRELOAD="$work/names.so"
 fi
 export OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1
-taskset -c 0 "$work/venv/bin/python" "$here/text.py" "$manifest" "$split" "$out"
+taskset -c 0 "$work/venv/bin/python" "$here/text.py" "$out" "$@"
 unset LD_PRELOAD
 start=$(date +%s.%N)
 taskset -c 0 "$candor" scan --quiet --format jsonl "$out/text.txt" > "$out/text.jsonl" || true
 end=$(date +%s.%N)
 awk -v b="$(stat -c %s "$out/text.txt")" -v s="$start" -v e="$end" \
     'BEGIN { printf "candor: %.2f MB/s on one file, start and end of the program included\n", b / 1e6 / (e - s) }'
-"$candor" eval "$manifest" --split "$split" --scores "$out/is-it-slop.csv" --scores "$out/tfidf.csv" -o "$out/report"
+"$candor" eval "$manifest" --split dev --scores "$out/is-it-slop.csv" --scores "$out/tfidf.csv" -o "$out/report"

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use candor_models::net::{AasistSize, PublishedImageNet, convert_safetensors};
-use candor_models::{FLAG_P, ModelFile, ModelFiles, Registry, import};
+use candor_models::{FLAG_P, Model, ModelFile, ModelFiles, Registry, import};
 use serde_json::json;
 
 use crate::args::{Dtype, InspectFormat, ModelArgs, ModelCommand, Network};
@@ -167,7 +167,7 @@ fn verify(models: &[ModelFiles]) -> anyhow::Result<Exit> {
     let mut failed = 0;
     let mut out = io::stdout().lock();
     for files in models {
-        match files.build() {
+        match Model::new(&files.name, &files.description, &files.weights) {
             Ok(model) => writeln!(out, "ok      {}  {}", model.id.sha256, model.id.id)?,
             Err(error) => {
                 failed += 1;
@@ -212,7 +212,7 @@ fn show(file: &ModelFile) -> String {
 
 fn export(files: &ModelFiles, mut file: ModelFile, output: &Path, dtype: Dtype) -> anyhow::Result<Exit> {
     // Never a broken pair: what does not load is not passed on.
-    files.build()?;
+    Model::new(&files.name, &files.description, &files.weights)?;
     let weights = match dtype {
         Dtype::F16 => files.weights.to_vec(),
         Dtype::F32 => convert_safetensors(&files.weights)?,

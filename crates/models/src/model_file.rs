@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candor_features::{audio::LfccConfig, text::TextConfig};
+use candor_features::{MediaKind, audio::LfccConfig, text::TextConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -73,12 +73,23 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// What the detector reads.
+    pub fn kind(&self) -> MediaKind {
+        match self {
+            Self::ResidualNet { .. } | Self::PublishedImage { .. } | Self::Pretrained { .. } => {
+                MediaKind::Image
+            }
+            Self::LfccNet { .. } | Self::Spectral { .. } | Self::Aasist { .. } => MediaKind::Audio,
+            Self::NgramNet { .. } => MediaKind::Text,
+        }
+    }
+
     /// Builds the detector around a weight file.
     ///
     /// # Errors
     /// When the file does not fit.
     pub fn build(&self, weights: &[u8]) -> Result<Box<dyn Detector>> {
-        let mut params = Params::new(0);
+        let mut params = Params::blank();
         Ok(match self {
             Self::ResidualNet { network } => {
                 if network.planes != crate::image::PLANES {

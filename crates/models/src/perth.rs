@@ -87,7 +87,7 @@ impl Perth {
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self> {
-        let mut params = Params::new(0);
+        let mut params = Params::blank();
         variables(&mut params)?;
         params.load_safetensors(bytes)?;
         let values = params.snapshot()?;

@@ -1,13 +1,13 @@
 //! The detectors that a program runs with: embedded in the binary, or read from a folder.
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, path::Path, sync::OnceLock};
 
-use candor_features::MediaKind;
+use candor_features::{Media, MediaKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Calibrations, Detector, Error, ModelFile, Result, hex};
+use crate::{Architecture, Calibrations, Detection, Detector, Error, ModelFile, Result, hex};
 
 /// Identity of a model, as printed in every verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,14 +35,55 @@ impl Model {
     /// When the description is wrong, or the weights are not those that it describes.
     pub fn new(name: &str, description: &str, weights: &[u8]) -> Result<Self> {
         let file = ModelFile::from_toml(name, description)?;
-        let sha256 = hex(&Sha256::digest(weights));
-        if sha256 != file.sha256 {
-            let reason = format!("the weights have SHA-256 {sha256}, the description says {}", file.sha256);
-            return Err(Error::model(file.id, reason));
-        }
-        let detector = file.architecture.build(weights)?;
+        let id = ModelId { id: file.id, sha256: file.sha256 };
+        let detector = build(&id, &file.architecture, weights)?;
         let calibrations = Calibrations { pooled: file.calibration, strata: file.strata };
-        Ok(Self { id: ModelId { id: file.id, sha256 }, detector, calibrations })
+        Ok(Self { id, detector, calibrations })
+    }
+
+    /// A model that is compiled in; its network is built when the first item of its kind comes, for which most calls are too short
+    /// to need all of them.
+    fn embedded(name: &str, description: &str, weights: &'static [u8]) -> Result<Self> {
+        let file = ModelFile::from_toml(name, description)?;
+        let id = ModelId { id: file.id, sha256: file.sha256 };
+        let detector =
+            Later { id: id.clone(), architecture: file.architecture, weights, built: OnceLock::new() };
+        let calibrations = Calibrations { pooled: file.calibration, strata: file.strata };
+        Ok(Self { id, detector: Box::new(detector), calibrations })
+    }
+}
+
+/// The network of a weight file, if it is the one that was described.
+fn build(id: &ModelId, architecture: &Architecture, weights: &[u8]) -> Result<Box<dyn Detector>> {
+    let sha256 = hex(&Sha256::digest(weights));
+    if sha256 != id.sha256 {
+        let reason = format!("the weights have SHA-256 {sha256}, the description says {}", id.sha256);
+        return Err(Error::model(&id.id, reason));
+    }
+    architecture.build(weights)
+}
+
+/// A detector that is built when it is first asked.
+struct Later {
+    id: ModelId,
+    architecture: Architecture,
+    weights: &'static [u8],
+    built: OnceLock<std::result::Result<Box<dyn Detector>, String>>,
+}
+
+impl Detector for Later {
+    fn kind(&self) -> MediaKind {
+        self.architecture.kind()
+    }
+
+    fn detect(&self, media: &Media) -> Result<Detection> {
+        let built = self
+            .built
+            .get_or_init(|| build(&self.id, &self.architecture, self.weights).map_err(|e| e.to_string()));
+        match built {
+            Ok(detector) => detector.detect(media),
+            Err(reason) => Err(Error::model(&self.id.id, reason)),
+        }
     }
 }
 
@@ -122,12 +163,16 @@ impl ModelFiles {
         ModelFile::from_toml(&self.name, &self.description)
     }
 
-    /// The model, if the weights are those that the description names and fit its network.
+    /// The model, if the weights are those that the description names and fit its network; of a model that is compiled in, that is
+    /// found out when it is first asked.
     ///
     /// # Errors
     /// Says what does not fit.
     pub fn build(&self) -> Result<Model> {
-        Model::new(&self.name, &self.description, &self.weights)
+        match self.weights {
+            Cow::Borrowed(weights) => Model::embedded(&self.name, &self.description, weights),
+            Cow::Owned(ref weights) => Model::new(&self.name, &self.description, weights),
+        }
     }
 }
 

@@ -115,18 +115,29 @@ impl NgramDetector {
 
     /// Each sentence's exact share of the n-gram logit: the shares and the bias add up to it.
     fn sentence_logits(&self, f: &TextFeatures) -> Vec<f32> {
+        // What one hit of a bucket adds.
+        let share = |at: usize| -> f64 {
+            let weight = self.weights.get(f.bag.index[at] as usize).copied().unwrap_or_default();
+            f64::from(weight) * f64::from(f.bag.value[at]) / f64::from(f.bag.count[at].max(1))
+        };
+        // A long text hits so many buckets that a table of all is sooner read than a list is searched.
+        let table = (f.bag.index.len() > self.weights.len() / 32).then(|| {
+            let mut table = vec![0.0; self.weights.len()];
+            for (at, &bucket) in f.bag.index.iter().enumerate() {
+                if let Some(place) = table.get_mut(bucket as usize) {
+                    *place = share(at);
+                }
+            }
+            table
+        });
+        let of = |bucket: &u32| match &table {
+            Some(table) => table.get(*bucket as usize).copied(),
+            None => f.bag.index.binary_search(bucket).ok().map(share),
+        };
         (0..f.segmentation.sentences.len())
             .map(|i| {
                 let hits = spans(&f.normalised.text, &f.segmentation, i..i + 1, &self.features.ngrams);
-                let share: f64 = hits
-                    .iter()
-                    .filter_map(|bucket| {
-                        let at = f.bag.index.binary_search(bucket).ok()?;
-                        let weight = f64::from(*self.weights.get(*bucket as usize)?);
-                        Some(weight * f64::from(f.bag.value[at]) / f64::from(f.bag.count[at].max(1)))
-                    })
-                    .sum();
-                share as f32
+                hits.iter().filter_map(of).sum::<f64>() as f32
             })
             .collect()
     }

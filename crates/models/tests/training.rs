@@ -10,7 +10,7 @@ use std::{
 
 use candor_features::{Limits, Pixels, image::launder::encode_jpeg};
 use candor_models::{
-    Error, Model, Registry,
+    Error, Model, ModelFiles, Registry,
     train::{Event, Job, LeaveOut, Run, train},
 };
 use rand::{RngExt, SeedableRng};
@@ -560,4 +560,10 @@ fn the_embedded_models_load_and_answer_the_same_twice() {
     let model = registry.get(candor_features::MediaKind::Image).unwrap();
     let (a, b) = (model.detector.detect(&media).unwrap(), model.detector.detect(&media).unwrap());
     assert_eq!(a.logit.to_bits(), b.logit.to_bits());
+    // Those are built when they are needed; here is why none of them fails then.
+    for files in ModelFiles::embedded() {
+        let built = Model::new(&files.name, &files.description, &files.weights).unwrap();
+        let later = files.build().unwrap();
+        assert_eq!((built.id, built.detector.kind()), (later.id, later.detector.kind()));
+    }
 }

@@ -28,7 +28,8 @@ pub(crate) enum Start {
 #[derive(Clone)]
 pub struct Params {
     map: VarMap,
-    seed: u64,
+    /// `None`: variables start at zero, since a file will set them.
+    seed: Option<u64>,
 }
 
 impl std::fmt::Debug for Params {
@@ -40,20 +41,25 @@ impl std::fmt::Debug for Params {
 impl Params {
     /// No variables yet.
     pub fn new(seed: u64) -> Self {
-        Self { map: VarMap::new(), seed }
+        Self { map: VarMap::new(), seed: Some(seed) }
+    }
+
+    /// No variables yet, and no starting values for those to come: a weight file will set them all.
+    pub(crate) fn blank() -> Self {
+        Self { map: VarMap::new(), seed: None }
     }
 
     /// A variable, made if it is not there.
     pub(crate) fn get(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
         let fresh = !self.vars().contains_key(name);
         let tensor = self.map.get(shape, name, Init::Const(0.0), DType::F32, &Device::Cpu)?;
-        if fresh {
+        if let Some(seed) = self.seed.filter(|_| fresh) {
             let n = shape.iter().product();
             let values = match start {
                 Start::Constant(v) => vec![v; n],
                 Start::He => {
                     let fan_in: usize = shape.iter().skip(1).product();
-                    normal(n, (2.0 / fan_in.max(1) as f32).sqrt(), self.seed, name)
+                    normal(n, (2.0 / fan_in.max(1) as f32).sqrt(), seed, name)
                 }
             };
             self.set(name, values)?;
