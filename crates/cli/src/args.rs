@@ -911,7 +911,7 @@ Examples:
 pub(crate) enum ReportLanguage {
     /// English
     En,
-    /// Simplified Chinese; reasons stay in English
+    /// Simplified Chinese; what is rarely said stays in English
     Zh,
 }
 

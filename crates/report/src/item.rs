@@ -42,15 +42,15 @@ pub(crate) fn item(i: usize, item: &Item, report: &Report, words: &Words) -> Mar
                     }
                     h4 { (words.reasons) }
                     ul class="reasons" {
-                        @if let Some(error) = &v.error { li { (Prose(&error.message)) } }
-                        @for reason in &v.reasons { li { (Prose(&reason.text)) } }
+                        @if let Some(error) = &v.error { li { (Prose(&words.said(&error.message))) } }
+                        @for reason in &v.reasons { li { (Prose(&words.said(&reason.text))) } }
                         @if v.reasons.is_empty() && let Some(abstention) = &v.abstention {
-                            li { (Prose(&abstention.message)) }
+                            li { (Prose(&words.said(&abstention.message))) }
                         }
                     }
                     @if !v.warnings.is_empty() {
                         h4 { (words.warnings) }
-                        ul { @for warning in &v.warnings { li { (Prose(&warning.message)) } } }
+                        ul { @for warning in &v.warnings { li { (Prose(&words.said(&warning.message))) } } }
                     }
                 }
             }

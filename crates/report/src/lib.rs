@@ -13,6 +13,7 @@
 
 mod item;
 mod page;
+mod reasons;
 mod scale;
 mod words;
 

@@ -170,7 +170,7 @@ fn table(report: &Report, words: &Words, detailed: &dyn Fn(usize) -> bool) -> Ma
                             td class="figure" data-value=(v.confidence.unwrap_or(-1.0)) { (percent(v.confidence)) }
                             td class="figure" data-value=(v.llr.unwrap_or(-99.0)) { (ratio(v.llr)) }
                             td class="figure" data-value=(v.p_value.unwrap_or(2.0)) { (p_value(v.p_value)) }
-                            td class="why" { (first_reason(v)) }
+                            td class="why" { (first_reason(v, words)) }
                         }
                     }
                 }
@@ -179,14 +179,14 @@ fn table(report: &Report, words: &Words, detailed: &dyn Fn(usize) -> bool) -> Ma
     }
 }
 
-fn first_reason(v: &candor::Verdict) -> String {
+fn first_reason(v: &candor::Verdict, words: &Words) -> String {
     let text = match (&v.error, &v.abstention, v.reasons.first()) {
         (Some(error), ..) => &error.message,
         (None, _, Some(reason)) => &reason.text,
         (None, Some(abstention), None) => &abstention.message,
         (None, None, None) => return String::new(),
     };
-    visible::head(&visible::line(text), NAME)
+    visible::head(&visible::line(&words.said(text)), NAME)
 }
 
 /// A share in percent, or a dash.

@@ -1,8 +1,10 @@
 //! What the page says, in two languages.
 
+use std::borrow::Cow;
+
 use candor::{Label, MediaKind};
 
-use crate::scale::Support;
+use crate::{reasons, scale::Support};
 
 /// Language of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +102,11 @@ pub(crate) struct Words {
 }
 
 impl Words {
+    /// A sentence of a verdict in the language of the page, as far as it is known there.
+    pub(crate) fn said<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.code == CHINESE.code { reasons::chinese(text) } else { Cow::Borrowed(text) }
+    }
+
     fn at(label: Label) -> usize {
         Label::ALL.iter().position(|&l| l == label).unwrap_or(4)
     }
@@ -236,7 +243,7 @@ const CHINESE: Words = Words {
     ratio: "似然比",
     p_value: "p 值",
     reason: "首要理由",
-    reasons: "理由（检测器原文）",
+    reasons: "理由",
     evidence: "证据的分量",
     prior_note: "概率取决于查看文件之前已知的情况，而这不由检测器决定。证据本身是似然比；下表列出它使不同的先验概率变成多少：",
     before: "之前",

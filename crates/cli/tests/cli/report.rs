@@ -61,6 +61,14 @@ fn a_scan_and_its_verdicts_give_the_same_page() {
     let changed = fs::read_to_string(root.join("changed.html")).unwrap();
     assert!(changed.contains("is not the one that was judged") && changed.contains("似然比"));
     assert!(!changed.contains("data:image/jpeg"));
+    // The reasons, too, are in its language.
+    for (english, chinese) in [("network score", "网络得分"), ("times as likely", "得到这一得分的可能性")]
+    {
+        assert!(
+            changed.contains(chinese) && !changed.contains(english) && first.contains(english),
+            "{english}"
+        );
+    }
 
     fs::write(root.join("none.jsonl"), "{}\n").unwrap();
     let wrong = candor(root).args(["report", "none.jsonl", "-o", "x.html"]).assert().code(1);
