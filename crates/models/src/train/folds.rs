@@ -58,20 +58,9 @@ pub(crate) fn assign(items: &[Item], by: LeaveOut, folds: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::manifest::Source;
 
     fn item(fabricated: bool, group: &str, generator: &str, collection: &str) -> Item {
-        Item {
-            source: Source::Inline(String::new()),
-            name: String::new(),
-            fabricated,
-            group: group.into(),
-            collection: collection.into(),
-            generator: generator.into(),
-            dev: false,
-            language: String::new(),
-            taught: None,
-        }
+        Item::example(fabricated, group, generator, collection, false)
     }
 
     #[test]

@@ -65,6 +65,30 @@ impl Item {
     }
 }
 
+#[cfg(test)]
+impl Item {
+    /// An item without content, for tests of what is done with groups.
+    pub(crate) fn example(
+        fabricated: bool,
+        group: &str,
+        generator: &str,
+        collection: &str,
+        dev: bool,
+    ) -> Self {
+        Self {
+            source: Source::Inline(String::new()),
+            name: String::new(),
+            fabricated,
+            group: group.into(),
+            collection: collection.into(),
+            generator: generator.into(),
+            dev,
+            language: String::new(),
+            taught: None,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Row {
     #[serde(default)]

@@ -495,20 +495,9 @@ impl Subject for Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::manifest::Source;
 
     fn item(fabricated: bool, group: &str, collection: &str) -> Item {
-        Item {
-            source: Source::Inline(String::new()),
-            name: String::new(),
-            fabricated,
-            group: group.into(),
-            collection: collection.into(),
-            generator: String::new(),
-            dev: false,
-            language: String::new(),
-            taught: None,
-        }
+        Item::example(fabricated, group, "", collection, false)
     }
 
     #[test]

@@ -100,20 +100,9 @@ const PAIRS: usize = 1 << 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::manifest::Source;
 
     fn item(fabricated: bool, collection: &str, group: &str, dev: bool) -> Item {
-        Item {
-            source: Source::Inline(String::new()),
-            name: String::new(),
-            fabricated,
-            group: group.into(),
-            collection: collection.into(),
-            generator: String::new(),
-            dev,
-            language: String::new(),
-            taught: None,
-        }
+        Item::example(fabricated, group, "", collection, dev)
     }
 
     #[test]
