@@ -33,6 +33,30 @@ def plain(text):
     return re.sub(r"\s+", " ", text.translate(str.maketrans("’‘“”", "''\"\"")))
 
 
+def table(manifest, out):
+    """AUROC and TPR at 1 % FPR of each system by language, on the texts that all of them have scored."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    def scores(path):
+        with open(path, newline="") as f:
+            return {r["path"]: float(r["score"]) for r in csv.DictReader(f) if r["score"]}
+
+    systems = {"candor": scores(f"{out}/report/scores.csv")}
+    systems |= {name: scores(f"{out}/{name}.csv") for name in ("tfidf", "is-it-slop")}
+    for lang in ("en", "zh"):
+        rows = [r for r in read(manifest) if r.get("lang") == lang]
+        rows = [r for r in rows if all((r.get("id") or r["path"]) in s for s in systems.values())]
+        labels = [r["label"] in ("ai", "fake", "spoof") for r in rows]
+        for name, s in systems.items():
+            found = [s[r.get("id") or r["path"]] for r in rows]
+            fpr, tpr, _ = roc_curve(labels, found, drop_intermediate=False)
+            print(f"{lang} {name}: {len(rows)} texts, AUROC {roc_auc_score(labels, found):.3f}, "
+                  f"TPR at 1 % FPR {max(tpr[fpr <= 0.01]):.3f}")
+
+
+if sys.argv[1] == "--table":
+    table(*sys.argv[2:])
+    sys.exit()
 out, manifest, *more = sys.argv[1:]
 train = [r for m in (manifest, *more) for r in read(m) if r["split"] == "train" and r.get("attack") in (None, "", "none")]
 test = [r for r in read(manifest) if r["split"] == "dev"]

@@ -6,7 +6,7 @@
 # MANIFEST and MORE are JSON Lines (.jsonl, .jsonl.zst) or CSV with id or path, text, label and split; the train texts of all are learned
 # from, the dev texts of MANIFEST are scored. The peers: is-it-slop 0.6.3 (PyPI, its own weights; it may know some of these texts),
 # and a logistic regression on TF-IDF of words and characters, trained here. Both run in an environment of their own. OUT gets
-# their scores, the report of `candor eval` with paired intervals, and the MB/s of each on one core.
+# their scores, the report of `candor eval` with paired intervals, the MB/s of each on one core and a table by language.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 candor=$(realpath "$1") out=$2 manifest=$3
@@ -37,3 +37,4 @@ end=$(date +%s.%N)
 awk -v b="$(stat -c %s "$out/text.txt")" -v s="$start" -v e="$end" \
     'BEGIN { printf "candor: %.2f MB/s on one file, start and end of the program included\n", b / 1e6 / (e - s) }'
 "$candor" eval "$manifest" --split dev --scores "$out/is-it-slop.csv" --scores "$out/tfidf.csv" -o "$out/report"
+"$work/venv/bin/python" "$here/text.py" --table "$manifest" "$out"

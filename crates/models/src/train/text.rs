@@ -53,7 +53,7 @@ impl Models {
     fn new(items: &[Item], bits: u32) -> Self {
         let of: Vec<usize> = items
             .iter()
-            .map(|i| if i.dev { PARTS } else { word_part(&format!("{} {}", i.fabricated, i.group)) })
+            .map(|i| if i.dev { PARTS } else { part_of(&format!("{} {}", i.fabricated, i.group)) })
             .collect();
         let counts: Vec<[Counts; 2]> = (0..PARTS)
             .into_par_iter()
@@ -81,7 +81,7 @@ impl Models {
 }
 
 /// The part of a group, by its name alone.
-fn word_part(name: &str) -> usize {
+fn part_of(name: &str) -> usize {
     usize::from(Sha256::digest(name)[0]) % PARTS
 }
 
