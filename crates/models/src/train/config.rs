@@ -221,6 +221,10 @@ pub struct TextTask {
     pub cut_probability: f64,
     /// Share of the n-grams of a text that are dropped in a step.
     pub dropout: f64,
+    /// Training texts that share more than this of their runs of eight words, or ideographs, with a text that is measured on, or of its runs with
+    /// theirs, are left out: other parts or versions of one text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_copies: Option<f64>,
 }
 
 impl TrainConfig {

@@ -3,6 +3,7 @@
 mod audio;
 mod checkpoint;
 mod config;
+mod copies;
 mod folds;
 mod image;
 mod imported;

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Event, Leak, Measured, Subject, Task, TextTask, TrainConfig,
+    copies::near_copies,
     image::{Answer, conditions, facts_of, item_rng, split},
     manifest::{Item, Source},
 };
@@ -146,6 +147,18 @@ impl Texts {
                 Ok(item)
             })
             .collect::<Result<Vec<_>>>()?;
+        let items = match task.near_copies {
+            Some(share) => {
+                let texts: Vec<(&str, bool)> = items.iter().map(|i| (body(i), i.dev)).collect();
+                let copies = near_copies(&texts, share);
+                let left_out = copies.iter().filter(|c| **c).count();
+                progress(Event::Note(format!(
+                    "{left_out} near copies of texts that are measured on left out"
+                )));
+                items.into_iter().zip(copies).filter(|(_, copy)| !copy).map(|(item, _)| item).collect()
+            }
+            None => items,
+        };
         if task.network.style != inputs(&task.network) {
             let reason = format!("text.network.style is {} here", inputs(&task.network));
             return Err(Error::config(&config.id, reason));
