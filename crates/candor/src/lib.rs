@@ -11,6 +11,7 @@
 //! [`Scan`], whose [`Verdict`] says what was found or why the file could not be read. [`explain`] draws where the
 //! score comes from. Nothing here prints, and nothing reaches for the network.
 
+mod audible;
 mod decision;
 mod declared;
 mod error;

@@ -1,8 +1,9 @@
-//! Explicit marks of generated content: words that people see, in a picture or at the head of a text.
+//! Explicit marks of generated content: words that people see, in a picture or at the head of a text, and tones that they hear.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::audible;
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
 use candor_provenance::write::{LabelKind, mark_text, with_metadata};
 use image::codecs::jpeg::JpegEncoder;
@@ -50,24 +51,32 @@ impl Wording {
 #[non_exhaustive]
 pub enum MarkError {
     /// There is no way to mark such a file.
-    #[error("{0} files get no visible mark here: JPEG, PNG, WebP, plain text and Markdown do")]
+    #[error("{0} files get no mark for people here: JPEG, PNG, WebP, WAV, plain text and Markdown do")]
     Unsupported(String),
     /// The picture cannot be decoded or written.
     #[error("the picture cannot be marked: {0}")]
     Picture(String),
+    /// The samples cannot be put behind others.
+    #[error("the recording cannot be marked: {0}")]
+    Recording(String),
     /// The text or the container cannot be changed.
     #[error(transparent)]
     Container(#[from] candor_provenance::Error),
 }
 
-/// The file with an explicit mark: for pictures words in the lower right corner, for texts a first paragraph.
+/// The file with an explicit mark: for pictures words in the lower right corner, for texts a first paragraph, for recordings "AI" in Morse
+/// code before they begin (GB 45438-2025, 4.4: short-long short-short), whatever the label states.
 ///
 /// A picture is coded anew (JPEG and lossy WebP at quality 95, others without loss) in its own colours and bit depth; its metadata
-/// stay. Only JPEG, PNG, WebP, plain text and Markdown in UTF-8 are marked.
+/// stay. Of a WAV file in plain PCM the samples and other chunks
+/// stay as they are. Only these, JPEG, PNG, WebP, and plain text and Markdown in UTF-8 are marked.
 ///
 /// # Errors
 /// [`MarkError`].
 pub fn mark(bytes: &[u8], kind: LabelKind, wording: Wording) -> Result<Vec<u8>, MarkError> {
+    if audible::is_wav(bytes) {
+        return audible::mark(bytes);
+    }
     let words = wording.words(kind);
     match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => {

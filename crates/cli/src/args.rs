@@ -249,7 +249,8 @@ Others are left alone. A file that changed since it was scanned is refused.
 
 With --visible, JPEG, PNG and WebP pictures get words in their lower right corner, at least 5 % of the shorter side high \
 (GB 45438-2025, 4.3), and plain text and Markdown a first paragraph: AI生成, 可能为AI生成 or 疑似AI生成, or in English. Pictures are \
-coded anew for that, JPEG and lossy WebP at quality 95. Other files get the implicit label only, and a note.
+coded anew for that, JPEG and lossy WebP at quality 95. WAV recordings in plain PCM get \"AI\" in Morse code in front, short-long \
+short-short (4.4), two seconds; their own samples stay. Other files get the implicit label only, and a note.
 
 Exit status 3 means that at least one file could not be labelled.
 
@@ -293,7 +294,7 @@ pub(crate) struct LabelArgs {
     #[arg(long, value_name = "ID", requires = "propagator")]
     pub(crate) propagate_id: Option<String>,
 
-    /// Mark it for people, too: words in the corner of a picture (which is coded anew) or at the head of a text
+    /// Mark it for people, too: words in the corner of a picture (which is coded anew) or at the head of a text, tones before a recording
     #[arg(long, value_enum, value_name = "LANGUAGE", num_args = 0..=1, default_missing_value = "zh", require_equals = true)]
     pub(crate) visible: Option<MarkLanguage>,
 

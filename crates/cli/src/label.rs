@@ -166,7 +166,7 @@ fn write(args: &LabelArgs, order: &Order) -> Outcome {
             Some(Ok(marked)) => Some(marked),
             // The label that programs read is worth having without the words that people read.
             Some(Err(error @ MarkError::Unsupported(_))) => {
-                notes.push(format!("not marked visibly: {error}"));
+                notes.push(format!("not marked for people: {error}"));
                 None
             }
             Some(Err(error)) => return Err(error.into()),

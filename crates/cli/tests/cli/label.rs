@@ -245,25 +245,18 @@ fn a_killed_writer_leaves_a_whole_file() {
 #[test]
 fn visible_marks_for_people() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["rocket.jpg", "tides.txt", "numbers.wav"] {
+    let names = ["rocket.jpg", "tides.txt", "numbers.wav", "ferry.mp3"];
+    for name in names {
         fs::copy(Path::new(SAMPLES).join(name), dir.path().join(name)).unwrap();
     }
     let before = decoded(&dir.path().join("rocket.jpg"));
+    let spoken = fs::read(dir.path().join("numbers.wav")).unwrap();
     candor(dir.path())
-        .args([
-            "label",
-            "--label",
-            "3",
-            "--propagator",
-            "P",
-            "--visible",
-            "rocket.jpg",
-            "tides.txt",
-            "numbers.wav",
-        ])
+        .args(["label", "--label", "3", "--propagator", "P", "--visible"])
+        .args(names)
         .assert()
         .success()
-        .stdout(contains("labelled 3").count(3).and(contains("not marked visibly").count(1)));
+        .stdout(contains("labelled 3").count(4).and(contains("not marked for people").count(1)));
     let (candor_features::Media::Image(a), candor_features::Media::Image(b)) =
         (before, decoded(&dir.path().join("rocket.jpg")))
     else {
@@ -279,7 +272,11 @@ fn visible_marks_for_people() {
     assert!(top.count() == 0 && bottom.count() > 500);
     let text = fs::read_to_string(dir.path().join("tides.txt")).unwrap();
     assert!(text.starts_with("---\nAIGC:") && text.contains("---\n\n疑似AI生成\n\n"), "{text}");
-    for name in ["rocket.jpg", "tides.txt", "numbers.wav"] {
+    let marked = fs::read(dir.path().join("numbers.wav")).unwrap();
+    // Tones before the samples, which are behind the header of 44 bytes.
+    assert!(marked.len() > spoken.len() + 2 * 16_000);
+    assert!(marked.windows(spoken.len() - 44).any(|part| part == &spoken[44..]));
+    for name in names {
         assert_eq!(
             json(dir.path(), &["inspect", "-f", "json", name])[0]["statements"][0]["id"],
             "china-aigc"
