@@ -150,6 +150,7 @@ fn spliced(bytes: &[u8], body: usize, len: usize, fact: Option<usize>, tones: &T
         out.push(0);
     }
     out.extend(rest);
+    let riff = out.len().checked_sub(8)?;
     let mut put = |at: usize, value: usize| {
         out.get_mut(at..at + 4)?.copy_from_slice(&u32::try_from(value).ok()?.to_le_bytes());
         Some(())
@@ -159,8 +160,7 @@ fn spliced(bytes: &[u8], body: usize, len: usize, fact: Option<usize>, tones: &T
         let frames = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
         put(at, frames.checked_add(tones.frames)? as usize)?;
     }
-    let all = bytes.len() - len - (len & 1) + data + (data & 1);
-    put(4, all.checked_sub(8)?)?;
+    put(4, riff)?;
     Some(out)
 }
 
@@ -226,12 +226,15 @@ mod tests {
 
     #[test]
     fn odd_lengths_are_padded() {
-        for n in [7, 8] {
-            let samples = vec![128_u8; n];
-            let marked = mark(&wav(1, 8, 1, 8_001, &samples)).unwrap();
+        for (n, cut) in [(7, 0), (8, 0), (7, 11)] {
+            // Without the last chunk and the zero that should stand before it.
+            let mut plain = wav(1, 8, 1, 8_001, &vec![128_u8; n]);
+            plain.truncate(plain.len() - cut);
+            let marked = mark(&plain).unwrap();
+            assert_eq!(u32::from_le_bytes(*marked[4..].first_chunk().unwrap()) as usize, marked.len() - 8);
             let media = candor_features::decode(&marked, &candor_features::Limits::default());
             assert!(media.is_ok());
-            assert!(marked.ends_with(b"end \x02\0\0\0ab"));
+            assert_eq!(marked.ends_with(b"end \x02\0\0\0ab"), cut == 0);
             assert_eq!(marked.len() % 2, 0);
         }
     }
