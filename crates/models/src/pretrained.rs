@@ -9,7 +9,7 @@ use candor_features::{
 use crate::{
     Detection, Detector, Error, Result, ScoreMap,
     image::{ResidualDetector, USUAL_QUALITY},
-    net::{EfficientNetLite0, FrozenLinear, Params, ResidualNetConfig},
+    net::{EfficientNetLite, FrozenLinear, LiteSize, Params, ResidualNetConfig},
 };
 
 /// Longest side at which a picture is looked at.
@@ -21,9 +21,10 @@ pub(crate) const TILES: usize = 3;
 /// Standard deviations at which a feature is cut off: a picture may be far from all that was seen in one of thousands.
 pub(crate) const REACH: f32 = 5.0;
 
-/// Which maps of the backbone describe a picture.
+/// Which maps of which backbone describe a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
+    pub(crate) size: LiteSize,
     /// Of the tiles.
     pub(crate) tiles: Vec<usize>,
     /// Of the whole.
@@ -32,14 +33,14 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// Every map of both.
-    pub(crate) fn all() -> Self {
-        let maps: Vec<usize> = (0..EfficientNetLite0::CHANNELS.len()).collect();
-        Self { tiles: maps.clone(), whole: maps }
+    pub(crate) fn all(size: LiteSize) -> Self {
+        let maps: Vec<usize> = (0..LiteSize::MAPS).collect();
+        Self { size, tiles: maps.clone(), whole: maps }
     }
 
-    /// Where the numbers of this selection lie in a description by [`Selection::all`].
+    /// Where the numbers of this selection lie in a description by [`Selection::all`] of the same backbone.
     pub(crate) fn places(&self) -> Vec<usize> {
-        let sizes = EfficientNetLite0::CHANNELS.map(|c| 2 * c);
+        let sizes = self.size.channels().map(|c| 2 * c);
         let start = |map: usize| sizes.iter().take(map).sum::<usize>();
         let half = start(sizes.len());
         let of = |maps: &[usize], offset: usize| -> Vec<usize> {
@@ -50,10 +51,8 @@ impl Selection {
 
     /// Numbers in a description: a mean and a standard deviation for each channel.
     pub(crate) fn len(&self) -> usize {
-        let channels = |maps: &[usize]| -> usize {
-            maps.iter().filter_map(|&m| EfficientNetLite0::CHANNELS.get(m)).sum()
-        };
-        2 * (channels(&self.tiles) + channels(&self.whole))
+        let channels = self.size.channels();
+        2 * self.tiles.iter().chain(&self.whole).filter_map(|&m| channels.get(m)).sum::<usize>()
     }
 
     /// Describes a picture by `tiles` of its tiles and by the whole: mean and standard deviation over each channel of the
@@ -62,12 +61,7 @@ impl Selection {
     /// Frozen features of a network for things tell generated pictures from photographs that neither was trained on
     /// (Ojha, Li and Lee 2023, there with CLIP); two scales see different things, and simple statistics of a map are
     /// enough for a linear layer.
-    pub(crate) fn describe(
-        &self,
-        net: &EfficientNetLite0,
-        pixels: &Pixels,
-        tiles: usize,
-    ) -> Result<Vec<f32>> {
+    pub(crate) fn describe(&self, net: &EfficientNetLite, pixels: &Pixels, tiles: usize) -> Result<Vec<f32>> {
         let maps = net.forward(&views(pixels, tiles)?)?;
         let mut out = Vec::with_capacity(self.len());
         let (n, _, _, _) = maps.first().ok_or_else(|| Error::model("image", "no map"))?.dims4()?;
@@ -115,7 +109,7 @@ fn views(pixels: &Pixels, tiles: usize) -> Result<Tensor> {
 /// A [`ResidualDetector`] and a linear layer on frozen features, their logits added.
 pub(crate) struct PretrainedDetector {
     residual: ResidualDetector,
-    net: EfficientNetLite0,
+    net: EfficientNetLite,
     selection: Selection,
     linear: FrozenLinear,
 }
@@ -128,7 +122,7 @@ impl PretrainedDetector {
     ) -> Result<Self> {
         Ok(Self {
             residual: ResidualDetector::new(params, residual)?,
-            net: EfficientNetLite0::new(params)?,
+            net: EfficientNetLite::new(params, selection.size)?,
             linear: FrozenLinear::new(params, selection.len())?,
             selection,
         })

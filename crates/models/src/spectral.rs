@@ -11,9 +11,11 @@ use candor_features::{
 use crate::{
     Detection, Detector, Error, Result, ScoreMap,
     audio::{LfccDetector, WINDOW},
-    net::{EfficientNetLite0, FrozenLinear, LfccNetConfig, Params},
+    net::{EfficientNetLite, FrozenLinear, LfccNetConfig, LiteSize, Params},
 };
 
+/// The backbone.
+pub(crate) const BACKBONE: LiteSize = LiteSize::Lite0;
 /// Samples of a frame of the spectrogram.
 const FRAME: usize = 512;
 /// Samples between frames.
@@ -77,7 +79,7 @@ impl Spectrogram {
     /// Mean and standard deviation over each channel of the wanted maps of an equalised window of 4 s.
     pub(crate) fn describe(
         &self,
-        net: &EfficientNetLite0,
+        net: &EfficientNetLite,
         maps: &[usize],
         window: &[f32],
     ) -> Result<Vec<f32>> {
@@ -98,7 +100,8 @@ impl Spectrogram {
 
 /// Numbers in a description by these maps.
 pub(crate) fn len(maps: &[usize]) -> usize {
-    maps.iter().filter_map(|&m| EfficientNetLite0::CHANNELS.get(m)).map(|c| 2 * c).sum()
+    let channels = BACKBONE.channels();
+    maps.iter().filter_map(|&m| channels.get(m)).map(|c| 2 * c).sum()
 }
 
 /// A linear layer on frozen features of spectrograms, its logit added to that of an [`LfccDetector`].
@@ -108,7 +111,7 @@ pub(crate) fn len(maps: &[usize]) -> usize {
 pub(crate) struct SpectralDetector {
     cepstral: LfccDetector,
     spectrogram: Spectrogram,
-    net: EfficientNetLite0,
+    net: EfficientNetLite,
     maps: Vec<usize>,
     linear: FrozenLinear,
 }
@@ -120,13 +123,13 @@ impl SpectralDetector {
         lfcc: &LfccConfig,
         maps: &[usize],
     ) -> Result<Self> {
-        if maps.iter().any(|&m| m >= EfficientNetLite0::CHANNELS.len()) {
+        if maps.iter().any(|&m| m >= LiteSize::MAPS) {
             return Err(Error::model("audio", "a map that the backbone does not have"));
         }
         Ok(Self {
             cepstral: LfccDetector::new(params, network, lfcc)?,
             spectrogram: Spectrogram::new()?,
-            net: EfficientNetLite0::new(params)?,
+            net: EfficientNetLite::new(params, BACKBONE)?,
             maps: maps.to_vec(),
             linear: FrozenLinear::new(params, len(maps))?,
         })
@@ -220,7 +223,7 @@ mod tests {
     #[test]
     fn what_a_description_needs_is_what_is_computed() {
         let mut params = Params::new(4);
-        let net = EfficientNetLite0::new(&mut params).unwrap();
+        let net = EfficientNetLite::new(&mut params, BACKBONE).unwrap();
         let spectrogram = Spectrogram::new().unwrap();
         let x: Vec<f32> = (0..WINDOW).map(|n| (n as f32 * n as f32 * 1e-5).sin() * 0.1).collect();
         let all = spectrogram.describe(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap();

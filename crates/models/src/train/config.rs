@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, OptimizerConfig, Result,
-    net::{
-        AasistSize, EfficientNetLite0, LfccNetConfig, NgramNetConfig, PublishedImageNet, ResidualNetConfig,
-    },
+    net::{AasistSize, LfccNetConfig, LiteSize, NgramNetConfig, PublishedImageNet, ResidualNetConfig},
 };
 
 /// A training configuration, as read from `weights/<media>/<name>.train.toml`. Unknown keys are errors.
@@ -125,6 +123,9 @@ pub struct ImageTask {
 pub struct PretrainedTask {
     /// Weights of the backbone, beside the configuration; `candor model import` makes them.
     pub backbone: String,
+    /// Size of the backbone.
+    #[serde(default)]
+    pub size: LiteSize,
     /// Name of the trained residual network beside the configuration whose logit is added.
     pub residual: String,
     /// Maps of the backbone, from 0 (stride 4) to 6 (the last), that tiles are described by.
@@ -277,7 +278,7 @@ impl TrainConfig {
                 .into());
         }
         if let Some(task) = &self.pretrained {
-            let maps = EfficientNetLite0::CHANNELS.len();
+            let maps = LiteSize::MAPS;
             if task.copies == 0 || task.tile_maps.iter().chain(&task.whole_maps).any(|&m| m >= maps) {
                 return Err(format!("pretrained: copies must be positive, maps below {maps}"));
             }
@@ -286,7 +287,7 @@ impl TrainConfig {
             }
         }
         if let Some(task) = &self.spectral {
-            let maps = EfficientNetLite0::CHANNELS.len();
+            let maps = LiteSize::MAPS;
             if task.copies == 0 || task.maps.is_empty() || task.maps.iter().any(|&m| m >= maps) {
                 return Err(format!("spectral: copies must be positive, maps below {maps}"));
             }

@@ -28,7 +28,7 @@ use crate::{
     logistic::{self, Linear},
     metrics::Scored,
     model_file::{Architecture, ModelFile},
-    net::{EfficientNetLite0, FROZEN, LfccNetConfig, Params, ResidualNetConfig, WEIGHT_UNIT},
+    net::{EfficientNetLite, FROZEN, LfccNetConfig, LiteSize, Params, ResidualNetConfig, WEIGHT_UNIT},
     pretrained::{LONGEST, PretrainedDetector, REACH, Selection},
     spectral::{self, SpectralDetector, Spectrogram, between_silence},
 };
@@ -114,7 +114,7 @@ impl Kind {
     /// Numbers that are computed of a copy, and where those that are used lie among them.
     fn places(&self) -> (usize, Vec<usize>) {
         match self {
-            Self::Pictures { selection, .. } => (Selection::all().len(), selection.places()),
+            Self::Pictures { selection, .. } => (Selection::all(selection.size).len(), selection.places()),
             Self::Recordings { task, .. } => {
                 let maps = every_map();
                 let start = |map: usize| spectral::len(maps.get(..map).unwrap_or_default());
@@ -138,7 +138,7 @@ impl Kind {
 }
 
 fn every_map() -> Vec<usize> {
-    (0..EfficientNetLite0::CHANNELS.len()).collect()
+    (0..LiteSize::MAPS).collect()
 }
 
 /// A detector whose two logits can be read.
@@ -153,7 +153,7 @@ pub(crate) struct Head {
     group_power: f64,
     seed: u64,
     items: Vec<Item>,
-    net: EfficientNetLite0,
+    net: EfficientNetLite,
     /// SHA-256 of the backbone's weights.
     backbone: [u8; 32],
     /// Values of the backbone and of the trained network by name.
@@ -188,7 +188,7 @@ impl Head {
             Ok::<_, Error>((file.architecture, read(format!("{name}.safetensors"))?))
         };
         let mut params = Params::new(0);
-        let (kind, backbone_name) = match (&config.pretrained, &config.spectral) {
+        let (kind, backbone_name, size) = match (&config.pretrained, &config.spectral) {
             (Some(task), _) => {
                 let (Architecture::ResidualNet { network: residual }, weights) = trained(&task.residual)?
                 else {
@@ -196,8 +196,12 @@ impl Head {
                 };
                 crate::net::ResidualNet::new(&mut params, &residual)?;
                 params.load_safetensors(&weights)?;
-                let selection = Selection { tiles: task.tile_maps.clone(), whole: task.whole_maps.clone() };
-                (Kind::Pictures { task: task.clone(), selection, residual }, &task.backbone)
+                let selection = Selection {
+                    size: task.size,
+                    tiles: task.tile_maps.clone(),
+                    whole: task.whole_maps.clone(),
+                };
+                (Kind::Pictures { task: task.clone(), selection, residual }, &task.backbone, task.size)
             }
             (None, Some(task)) => {
                 let (Architecture::LfccNet { network, lfcc }, weights) = trained(&task.cepstral)? else {
@@ -206,12 +210,13 @@ impl Head {
                 crate::net::LfccNet::new(&mut params, &network)?;
                 params.load_safetensors(&weights)?;
                 let spectrogram = Spectrogram::new()?;
-                (Kind::Recordings { task: task.clone(), spectrogram, network, lfcc }, &task.backbone)
+                let kind = Kind::Recordings { task: task.clone(), spectrogram, network, lfcc };
+                (kind, &task.backbone, spectral::BACKBONE)
             }
             (None, None) => return Err(Error::config(&config.id, "neither [pretrained] nor [spectral]")),
         };
         let mut backbone = Params::new(0);
-        let net = EfficientNetLite0::new(&mut backbone)?;
+        let net = EfficientNetLite::new(&mut backbone, size)?;
         let weights = read(backbone_name.clone())?;
         backbone.load_safetensors(&weights)?;
         let mut known = backbone.snapshot()?;
@@ -352,12 +357,13 @@ impl Head {
     fn copies(&self, item: &Item) -> Result<Vec<f32>> {
         let mut out = Vec::new();
         match &self.kind {
-            Kind::Pictures { task, .. } => {
+            Kind::Pictures { task, selection, .. } => {
+                let all = Selection::all(selection.size);
                 let small = resize_to_longest(&picture(item)?, LONGEST);
                 for copy in 0..task.copies {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
                     let laundered = task.laundering.launder(&small, &mut rng);
-                    out.extend(Selection::all().describe(&self.net, &laundered, TILES)?);
+                    out.extend(all.describe(&self.net, &laundered, TILES)?);
                 }
             }
             Kind::Recordings { task, spectrogram, .. } => {
@@ -465,6 +471,7 @@ impl Subject for Head {
     fn architecture(&self) -> Architecture {
         match &self.kind {
             Kind::Pictures { task, residual, .. } => Architecture::Pretrained {
+                backbone: task.size,
                 residual: residual.clone(),
                 tile_maps: task.tile_maps.clone(),
                 whole_maps: task.whole_maps.clone(),
