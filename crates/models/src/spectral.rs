@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The backbone.
-pub(crate) const BACKBONE: LiteSize = LiteSize::Lite0;
+pub(crate) const BACKBONE: LiteSize = LiteSize::Lite2;
 /// Samples of a frame of the spectrogram.
 const FRAME: usize = 512;
 /// Samples between frames.
