@@ -65,7 +65,7 @@ pub enum MarkError {
 }
 
 /// The file with an explicit mark: for pictures words in the lower right corner, for texts a first paragraph, for recordings "AI" in Morse
-/// code before they begin (GB 45438-2025, 4.4: short-long short-short), whatever the label states.
+/// code before they begin (GB 45438-2025: short-long short-short), whatever the label states.
 ///
 /// A picture is coded anew (JPEG and lossy WebP at quality 95, others without loss) in its own colours and bit depth; its metadata
 /// stay. Of a WAV file in plain PCM the samples and other chunks

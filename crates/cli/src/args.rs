@@ -250,7 +250,7 @@ Others are left alone. A file that changed since it was scanned is refused.
 With --visible, JPEG, PNG and WebP pictures get words in their lower right corner, at least 5 % of the shorter side high \
 (GB 45438-2025, 4.3), and plain text and Markdown a first paragraph: AI生成, 可能为AI生成 or 疑似AI生成, or in English. Pictures are \
 coded anew for that, JPEG and lossy WebP at quality 95. WAV recordings in plain PCM get \"AI\" in Morse code in front, short-long \
-short-short (4.4), two seconds; their own samples stay. Other files get the implicit label only, and a note.
+short-short, two seconds; their own samples stay. Other files get the implicit label only, and a note.
 
 Exit status 3 means that at least one file could not be labelled.
 

@@ -21,7 +21,7 @@ const LITE0: [Group; 7] = [
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 ];
-/// The same, 1.1 times as wide and 1.2 times as deep, but for the first and the last group.
+/// The same, 1.1 times as wide; all groups but the first and the last are 1.2 times as deep.
 const LITE2: [Group; 7] = [
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 3),

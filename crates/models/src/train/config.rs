@@ -298,6 +298,11 @@ impl TrainConfig {
                 return Err("spectral.cepstral_share is 0 to 1".into());
             }
         }
+        if let Some(share) = self.text.as_ref().and_then(|t| t.near_copies)
+            && !(0.0..1.0).contains(&share)
+        {
+            return Err("text.near_copies is a share, from 0 to below 1".into());
+        }
         if let Some(text) = &self.text
             && text.network.surprisal > 0
             && !crate::surprisal::BITS.contains(&text.network.surprisal)
