@@ -9,7 +9,9 @@ use std::time::Duration;
 use candle_core::{Device, Tensor, Var};
 use candor::{Media, MediaKind, Pixels, Registry, Waveform};
 use candor_features::text::document;
-use candor_models::kernels::{Activation, BatchNorm, Conv2d, Depthwise2d, MaxPool2};
+use candor_models::kernels::{
+    Activation, Conv2d, ConvNorm, Convolution, Depthwise2d, MaxPool2, keep_freed_memory,
+};
 use candor_models::net::{LfccNet, LfccNetConfig, Mode, Params, ResidualNet, ResidualNetConfig};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -82,16 +84,20 @@ fn kernels(c: &mut Criterion) {
     );
     pair(
         c,
-        "batch norm and relu 8x32x64x64",
-        &[var(&[8, 32, 64, 64]), var(&[32]), var(&[32])],
-        |v| v[0].apply_op3(&v[1], &v[2], BatchNorm::new(Activation::Relu)),
+        "conv1x1 32-32, batch norm and relu 8x32x64x64",
+        &[var(&[8, 32, 64, 64]), var(&[32, 32, 1, 1]), var(&[2, 32])],
+        |v| {
+            let convolution = Convolution::Full(Conv2d::same(1, 1, Activation::None));
+            v[0].apply_op3(&v[1], &v[2], ConvNorm::new(convolution, 1e-5, Activation::Relu))
+        },
         |v| {
             // Training-mode normalisation from candle's own operations.
-            let x = v[0].transpose(0, 1)?.flatten_from(1)?;
+            let x = v[0].conv2d(&v[1], 0, 1, 1, 1)?.transpose(0, 1)?.flatten_from(1)?;
             let centred = x.broadcast_sub(&x.mean_keepdim(1)?)?;
             let var = centred.sqr()?.mean_keepdim(1)?;
             let hat = centred.broadcast_div(&(var + 1e-5)?.sqrt()?)?;
-            let y = hat.broadcast_mul(&v[1].unsqueeze(1)?)?.broadcast_add(&v[2].unsqueeze(1)?)?;
+            let y =
+                hat.broadcast_mul(&v[2].get(0)?.unsqueeze(1)?)?.broadcast_add(&v[2].get(1)?.unsqueeze(1)?)?;
             y.reshape((32, 8, 64, 64))?.transpose(0, 1)?.relu()
         },
     );
@@ -138,6 +144,8 @@ fn networks(c: &mut Criterion) {
 fn training(c: &mut Criterion) {
     let mut group = c.benchmark_group("training");
     group.measurement_time(Duration::from_secs(10)).sample_size(10);
+    // As `candor train` does.
+    keep_freed_memory();
     let mut params = Params::new(1);
     let shape = ResidualNetConfig { planes: 7, widths: [16, 24, 48, 96], blocks: [1, 1, 2] };
     let image = ResidualNet::new(&mut params, &shape).expect("the shape makes sense");

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<Exit> {
         PathBuf::from("runs").join(stem.unwrap_or_default())
     });
     let display = Display::new();
+    candor_models::kernels::keep_freed_memory();
     let written = train::train(&Run {
         job: match args.folds {
             Some((by, folds)) => Job::Folds(by, folds),

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::{
     data,
-    gemm::{Mat, matmul},
-    nchw, with_data,
+    gemm::{Mat, add_products_of_rows, matmul},
+    nchw, vectorized, with_data,
 };
 
 /// What follows a convolution or a normalisation in the same pass.
@@ -23,6 +23,7 @@ pub enum Activation {
 }
 
 impl Activation {
+    #[inline(always)]
     pub(super) fn apply(self, x: &mut [f32]) {
         match self {
             Self::None => {}
@@ -36,6 +37,7 @@ impl Activation {
     }
 
     /// Sets the gradient to zero where the activation is flat, judged by its output.
+    #[inline(always)]
     pub(super) fn mask(self, grad: &mut [f32], out: &[f32]) {
         match self {
             Self::None => {}
@@ -45,6 +47,31 @@ impl Activation {
             }
         }
     }
+}
+
+/// The gradient before an activation from that behind it; `out` is the activation's output, `[n, c, h, w]` as `grad`.
+pub(super) fn before(activation: Activation, out: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    if activation == Activation::None {
+        return grad.contiguous();
+    }
+    let mut dy = with_data(grad, <[f32]>::to_vec)?;
+    let image = (dy.len() / grad.dim(0)?.max(1)).max(1);
+    with_data(out, |y| {
+        dy.par_chunks_mut(image)
+            .zip(y.par_chunks(image))
+            .for_each(|(dy, y)| vectorized(|| activation.mask(dy, y)));
+    })?;
+    Tensor::from_vec(dy, grad.shape(), grad.device())
+}
+
+/// The gradient of a bias, `[c]`, from that of an output, `[n, c, h, w]`.
+pub(super) fn bias_gradient(dy: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = dy.dims4()?;
+    let planes = with_data(dy, |dy| {
+        dy.par_chunks((h * w).max(1)).map(|plane| plane.iter().sum::<f32>()).collect::<Vec<f32>>()
+    })?;
+    let of = |ch: usize| (0..n).map(|i| planes[i * c + ch]).sum::<f32>();
+    Tensor::from_vec((0..c).map(of).collect::<Vec<f32>>(), c, dy.device())
 }
 
 /// Convolution of `[n, c, h, w]` with `[o, c, kh, kw]`, zero padding, optional bias `[o]` and activation.
@@ -166,6 +193,11 @@ impl Geometry {
             let first = source + low * self.sx + kx - self.px;
             if self.sx == 1 {
                 line[low..high].copy_from_slice(&x[first..first + high - low]);
+            } else if self.sx == 2 {
+                // Pairs are what the compiler turns into vector code; the last place may have no second value.
+                line[high - 1] = x[first + 2 * (high - 1 - low)];
+                let pairs = line[low..high - 1].iter_mut().zip(x[first..].chunks_exact(2));
+                vectorized(|| pairs.for_each(|(d, s)| *d = s[0]));
             } else {
                 let step = x[first..].iter().step_by(self.sx);
                 line[low..high].iter_mut().zip(step).for_each(|(d, &s)| *d = s);
@@ -212,7 +244,7 @@ impl Geometry {
                 }
             });
         }
-        act.apply(out);
+        vectorized(|| act.apply(out));
     }
 
     /// Adds one image's share to `dw`, and writes its input gradient if asked.
@@ -220,7 +252,7 @@ impl Geometry {
         let (k, area) = (self.k(), self.oh * self.ow);
         let weight = Mat::rows(weight, self.o, k);
         if self.pointwise() {
-            matmul(dw, k, Mat::rows(dy, self.o, area), Mat::rows(x, k, area).t(), true);
+            add_products_of_rows(dw, Mat::rows(dy, self.o, area), Mat::rows(x, k, area));
             if let Some(dx) = dx {
                 matmul(dx, area, weight.t(), Mat::rows(dy, self.o, area), false);
             }
@@ -234,7 +266,7 @@ impl Geometry {
                 col.resize(k * tile, 0.0);
                 self.im2col(x, col, y0, y1);
                 let dy = Mat::strided(&dy[y0 * self.ow..], self.o, tile, area);
-                matmul(dw, k, dy, Mat::rows(col, k, tile).t(), true);
+                add_products_of_rows(dw, dy, Mat::rows(col, k, tile));
                 if let Some(dx) = dx.as_deref_mut() {
                     matmul(col, tile, weight.t(), dy, false);
                     self.col2im(col, dx, y0, y1);
@@ -248,14 +280,15 @@ impl Geometry {
 const GRADIENT_GROUP: usize = 4;
 
 impl Conv2d {
-    fn forward(
+    pub(super) fn forward(
         self,
         x: &[f32],
         xs: [usize; 4],
         weight: &[f32],
         ws: [usize; 4],
         bias: Option<&[f32]>,
-    ) -> Result<(CpuStorage, Shape)> {
+        activation: Activation,
+    ) -> Result<(Vec<f32>, Shape)> {
         let g = Geometry::new(&self, xs, ws)?;
         if bias.is_some_and(|b| b.len() != g.o) {
             bail!("convolution: the bias does not fit");
@@ -263,70 +296,57 @@ impl Conv2d {
         let mut out = vec![0f32; g.n * g.out_len()];
         out.par_chunks_mut(g.out_len().max(1))
             .zip(x.par_chunks(g.in_len()))
-            .for_each(|(out, x)| g.forward_one(x, weight, bias, self.activation, out));
-        Ok((CpuStorage::F32(out), Shape::from((g.n, g.o, g.oh, g.ow))))
+            .for_each(|(out, x)| g.forward_one(x, weight, bias, activation, out));
+        Ok((out, Shape::from((g.n, g.o, g.oh, g.ow))))
     }
 
-    /// Gradients of input (if asked), weight and bias.
-    fn backward(
+    /// Gradients of input (if asked) and weight from that before the activation.
+    pub(super) fn backward(
         self,
         x: &Tensor,
         weight: &Tensor,
-        out: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Tensor, Tensor)> {
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Tensor)> {
         let (xs, ws) = (x.dims4()?, weight.dims4()?);
         let g = Geometry::new(&self, [xs.0, xs.1, xs.2, xs.3], [ws.0, ws.1, ws.2, ws.3])?;
-        let mut dy = with_data(grad, <[f32]>::to_vec)?;
-        if self.activation != Activation::None {
-            with_data(out, |y| {
-                dy.par_chunks_mut(g.out_len())
-                    .zip(y.par_chunks(g.out_len()))
-                    .for_each(|(dy, y)| self.activation.mask(dy, y));
-            })?;
-        }
         let want_dx = x.track_op();
         let mut dx = if want_dx { vec![0f32; g.n * g.in_len()] } else { Vec::new() };
         let dw = with_data(x, |x| {
             with_data(weight, |weight| {
-                let groups = g.n.div_ceil(GRADIENT_GROUP);
-                let dx_chunks: Vec<Option<&mut [f32]>> = if want_dx {
-                    dx.chunks_mut(GRADIENT_GROUP * g.in_len()).map(Some).collect()
-                } else {
-                    (0..groups).map(|_| None).collect()
-                };
-                let parts: Vec<Vec<f32>> = dx_chunks
-                    .into_par_iter()
-                    .zip(x.par_chunks(GRADIENT_GROUP * g.in_len()))
-                    .zip(dy.par_chunks(GRADIENT_GROUP * g.out_len()))
-                    .map(|((mut dx, x), dy)| {
-                        let mut dw = vec![0f32; g.o * g.k()];
-                        let images = x.chunks_exact(g.in_len()).zip(dy.chunks_exact(g.out_len()));
-                        for (i, (x, dy)) in images.enumerate() {
-                            let dx = dx.as_deref_mut().map(|d| &mut d[i * g.in_len()..(i + 1) * g.in_len()]);
-                            g.backward_one(x, weight, dy, &mut dw, dx);
-                        }
-                        dw
-                    })
-                    .collect();
-                let mut parts = parts.into_iter();
-                let mut total = parts.next().unwrap_or_else(|| vec![0f32; g.o * g.k()]);
-                for part in parts {
-                    total.iter_mut().zip(&part).for_each(|(t, p)| *t += p);
-                }
-                total
+                with_data(dy, |dy| {
+                    let groups = g.n.div_ceil(GRADIENT_GROUP);
+                    let dx_chunks: Vec<Option<&mut [f32]>> = if want_dx {
+                        dx.chunks_mut(GRADIENT_GROUP * g.in_len()).map(Some).collect()
+                    } else {
+                        (0..groups).map(|_| None).collect()
+                    };
+                    let parts: Vec<Vec<f32>> = dx_chunks
+                        .into_par_iter()
+                        .zip(x.par_chunks(GRADIENT_GROUP * g.in_len()))
+                        .zip(dy.par_chunks(GRADIENT_GROUP * g.out_len()))
+                        .map(|((mut dx, x), dy)| {
+                            let mut dw = vec![0f32; g.o * g.k()];
+                            let images = x.chunks_exact(g.in_len()).zip(dy.chunks_exact(g.out_len()));
+                            for (i, (x, dy)) in images.enumerate() {
+                                let dx =
+                                    dx.as_deref_mut().map(|d| &mut d[i * g.in_len()..(i + 1) * g.in_len()]);
+                                g.backward_one(x, weight, dy, &mut dw, dx);
+                            }
+                            dw
+                        })
+                        .collect();
+                    let mut parts = parts.into_iter();
+                    let mut total = parts.next().unwrap_or_else(|| vec![0f32; g.o * g.k()]);
+                    for part in parts {
+                        total.iter_mut().zip(&part).for_each(|(t, p)| *t += p);
+                    }
+                    total
+                })
             })
-        })??;
-        let mut db = vec![0f32; g.o];
-        for image in dy.chunks_exact(g.out_len()) {
-            for (b, plane) in db.iter_mut().zip(image.chunks_exact(g.oh * g.ow)) {
-                *b += plane.iter().sum::<f32>();
-            }
-        }
+        })???;
         let device = x.device();
         let dx = want_dx.then(|| Tensor::from_vec(dx, x.shape(), device)).transpose()?;
-        let dw = Tensor::from_vec(dw, weight.shape(), device)?;
-        Ok((dx, dw, Tensor::from_vec(db, g.o, device)?))
+        Ok((dx, Tensor::from_vec(dw, weight.shape(), device)?))
     }
 }
 
@@ -342,7 +362,9 @@ impl CustomOp2 for Conv2d {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward(data(s1, l1)?, nchw(l1)?, data(s2, l2)?, nchw(l2)?, None)
+        let (out, shape) =
+            self.forward(data(s1, l1)?, nchw(l1)?, data(s2, l2)?, nchw(l2)?, None, self.activation)?;
+        Ok((CpuStorage::F32(out), shape))
     }
 
     fn bwd(
@@ -352,7 +374,7 @@ impl CustomOp2 for Conv2d {
         res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw, _) = self.backward(x, w, res, grad)?;
+        let (dx, dw) = self.backward(x, w, &before(self.activation, res, grad)?)?;
         Ok((dx, Some(dw)))
     }
 }
@@ -371,7 +393,15 @@ impl CustomOp3 for Conv2d {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward(data(s1, l1)?, nchw(l1)?, data(s2, l2)?, nchw(l2)?, Some(data(s3, l3)?))
+        let (out, shape) = self.forward(
+            data(s1, l1)?,
+            nchw(l1)?,
+            data(s2, l2)?,
+            nchw(l2)?,
+            Some(data(s3, l3)?),
+            self.activation,
+        )?;
+        Ok((CpuStorage::F32(out), shape))
     }
 
     fn bwd(
@@ -382,8 +412,9 @@ impl CustomOp3 for Conv2d {
         res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw, db) = self.backward(x, w, res, grad)?;
-        Ok((dx, Some(dw), Some(db)))
+        let dy = before(self.activation, res, grad)?;
+        let (dx, dw) = self.backward(x, w, &dy)?;
+        Ok((dx, Some(dw), Some(bias_gradient(&dy)?)))
     }
 }
 

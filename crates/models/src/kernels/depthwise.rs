@@ -1,13 +1,17 @@
-//! Depthwise 2-D convolution as sums of shifted rows.
+//! Depthwise 2-D convolution as sums of shifted planes.
 
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{Activation, data, nchw, with_data};
+use super::{
+    Activation,
+    conv::{before, bias_gradient},
+    data, nchw, vectorized, with_data,
+};
 
-/// Convolution of each channel of `[n, c, h, w]` with its own kernel of `[c, 1, k, k]`, `k` odd, zeros around, optional
+/// Convolution of each channel of `[n, c, h, w]` with its own kernel of `[c, 1, k, k]`, `k` 1, 3 or 5, zeros around, optional
 /// bias `[c]` and activation; the output has `ceil(size / stride)` places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depthwise2d {
@@ -20,13 +24,17 @@ pub struct Depthwise2d {
     pub activation: Activation,
 }
 
-/// Rows are padded to a multiple of this.
-const LANES: usize = 8;
-
 thread_local! {
-    static PADDED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A plane with zeros around, and one of the output's size.
+    static PLANES: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
+/// Sizes of one convolution, and its layout of planes.
+///
+/// A padded plane is stored in `stride * stride` phases: every `stride`-th row and column, beginning with those of the
+/// phase. The output is laid out with the same distance between rows, so that what a tap of the kernel meets, over the
+/// whole plane, is one slice: the output moved by the tap's offset. A few places between the rows are computed for
+/// nothing.
 #[derive(Clone, Copy)]
 struct Geometry {
     c: usize,
@@ -47,7 +55,7 @@ impl Geometry {
         if w[0] != c
             || w[1] != 1
             || w[2] != w[3]
-            || w[2].is_multiple_of(2)
+            || ![1, 3, 5].contains(&w[2])
             || op.stride == 0
             || h == 0
             || width == 0
@@ -71,174 +79,157 @@ impl Geometry {
         self.oh * self.ow
     }
 
-    /// Output columns whose source column `ox * stride + kx - left` lies inside the picture, and the source of the
-    /// first.
-    fn span(&self, kx: usize) -> (usize, usize, usize) {
-        let pad = self.left;
-        let low = pad.saturating_sub(kx).div_ceil(self.stride).min(self.ow);
-        let high = (self.w + pad).saturating_sub(kx).div_ceil(self.stride).min(self.ow);
-        (low, high.max(low), (low * self.stride + kx).saturating_sub(pad))
+    /// Rows, or columns, by which taps of a phase reach beyond the output.
+    #[inline]
+    fn reach(&self) -> usize {
+        (self.k - 1) / self.stride
     }
 
-    /// Calls `f(output row, source row, kernel row)` for every pair that meets.
-    fn rows(&self, mut f: impl FnMut(usize, usize, usize)) {
-        let pad = self.top;
-        for oy in 0..self.oh {
-            for ky in 0..self.k {
-                let iy = (oy * self.stride + ky).wrapping_sub(pad);
-                if iy < self.h {
-                    f(oy, iy, ky);
+    /// Places from row to row.
+    #[inline]
+    fn pitch(&self) -> usize {
+        self.ow + self.reach()
+    }
+
+    #[inline]
+    fn phase_len(&self) -> usize {
+        (self.oh + self.reach()) * self.pitch()
+    }
+
+    /// Places of the output with the gaps between its rows.
+    #[inline]
+    fn flat_len(&self) -> usize {
+        (self.oh - 1) * self.pitch() + self.ow
+    }
+
+    /// Where the tap of a row and column of the kernel finds what belongs to the first output.
+    fn offset(&self, ky: usize, kx: usize) -> usize {
+        let s = self.stride;
+        (ky % s * s + kx % s) * self.phase_len() + ky / s * self.pitch() + kx / s
+    }
+
+    /// Calls `f(first, place, len, stride)` for each run of a row of the input: `len` values from `first` on, every
+    /// `stride`-th, which lie side by side from `place` on.
+    fn runs(&self, mut f: impl FnMut(usize, usize, usize, usize)) {
+        let s = self.stride;
+        for px in 0..s {
+            // Place j of the phase holds column `j * stride + px - left`.
+            let low = self.left.saturating_sub(px).div_ceil(s);
+            let first = low * s + px - self.left;
+            let len = self.w.saturating_sub(first).div_ceil(s).min(self.pitch().saturating_sub(low));
+            if len == 0 {
+                continue;
+            }
+            for py in 0..s {
+                for row in 0..self.oh + self.reach() {
+                    let y = (row * s + py).wrapping_sub(self.top);
+                    if y < self.h {
+                        let place = (py * s + px) * self.phase_len() + row * self.pitch() + low;
+                        f(y * self.w + first, place, len, s);
+                    }
                 }
             }
         }
     }
 
-    fn spans(&self) -> Vec<(usize, usize, usize)> {
-        (0..self.k).map(|kx| self.span(kx)).collect()
+    /// Lays a plane out in phases with zeros around.
+    fn pad(&self, x: &[f32], padded: &mut Vec<f32>) {
+        padded.clear();
+        padded.resize(self.stride * self.stride * self.phase_len(), 0.0);
+        self.runs(|from, place, len, step| {
+            let line = &mut padded[place..place + len];
+            if step == 1 {
+                line.copy_from_slice(&x[from..from + len]);
+            } else {
+                line.iter_mut().zip(x[from..].iter().step_by(step)).for_each(|(d, &v)| *d = v);
+            }
+        });
     }
 
-    /// Whether the three taps of a row can be taken in one pass.
-    fn fused(&self) -> bool {
-        self.k == 3 && self.stride == 1 && self.w >= 3
-    }
-
-    /// Places of one phase of a padded row: every `stride`-th value, beginning with that of the phase, so that the
-    /// values which a tap meets along a row lie side by side at any stride.
-    fn phase_len(&self) -> usize {
-        self.ow.next_multiple_of(LANES) + self.k
+    /// The opposite of [`Self::pad`].
+    fn unpad(&self, padded: &[f32], x: &mut [f32]) {
+        self.runs(|from, place, len, step| {
+            let line = &padded[place..place + len];
+            if step == 1 {
+                x[from..from + len].copy_from_slice(line);
+            } else {
+                x[from..].iter_mut().step_by(step).zip(line).for_each(|(d, &v)| *d = v);
+            }
+        });
     }
 
     fn forward_plane(&self, x: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
-        PADDED.with_borrow_mut(|padded| {
-            let row = self.stride * self.phase_len();
-            let rows = (self.oh - 1) * self.stride + self.k;
-            padded.clear();
-            padded.resize(rows * row, 0.0);
-            for (source, line) in x.chunks_exact(self.w).zip(padded.chunks_exact_mut(row).skip(self.top)) {
-                for (phase, line) in line.chunks_exact_mut(self.phase_len()).enumerate() {
-                    // Place j of the phase holds column `j * stride + phase - left`.
-                    let low = self.left.saturating_sub(phase).div_ceil(self.stride);
-                    let first = low * self.stride + phase - self.left;
-                    let source = source.get(first..).unwrap_or_default().iter().step_by(self.stride);
-                    line.iter_mut().skip(low).zip(source).for_each(|(d, &v)| *d = v);
-                }
-            }
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has what the function is compiled for.
-                unsafe { self.rows_avx2(padded, kernel, bias, out) };
-                return;
-            }
-            self.rows_of_any(padded, kernel, bias, out);
-        });
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn rows_avx2(&self, padded: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
-        self.rows_of_any(padded, kernel, bias, out);
-    }
-
-    /// The loops with the usual sizes known to the compiler.
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "it must be compiled for the processor of its caller")]
-    fn rows_of_any(&self, padded: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
-        match self.k {
-            3 => self.convolve_rows::<3>(padded, kernel, bias, out),
-            5 => self.convolve_rows::<5>(padded, kernel, bias, out),
-            _ => self.convolve_rows::<1>(padded, kernel, bias, out),
-        }
-    }
-
-    /// Adds up rows of the kernel in order, `TAPS` taps of a row in one pass, in one order on every machine.
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "it must be compiled for the processor of its caller")]
-    fn convolve_rows<const TAPS: usize>(&self, padded: &[f32], kernel: &[f32], bias: f32, out: &mut [f32]) {
-        let (phase, row) = (self.phase_len(), self.stride * self.phase_len());
-        // Whole vectors to the end; what lies beyond the output is thrown away.
-        let n = self.ow.next_multiple_of(LANES);
-        let mut sums = vec![0.0; n];
-        for (oy, line) in out.chunks_exact_mut(self.ow).enumerate() {
-            sums.fill(bias);
+        PLANES.with_borrow_mut(|[padded, flat]| {
+            self.pad(x, padded);
+            flat.clear();
+            flat.resize(self.flat_len(), bias);
+            // Row after row of the kernel, in one order on every machine.
             for (ky, taps) in kernel.chunks_exact(self.k).enumerate() {
-                let source = &padded[(oy * self.stride + ky) * row..][..row];
-                for (group, taps) in taps.chunks_exact(TAPS).enumerate() {
-                    let parts: [&[f32]; TAPS] = std::array::from_fn(|tap| {
-                        let kx = group * TAPS + tap;
-                        &source[kx % self.stride * phase + kx / self.stride..][..n]
-                    });
-                    add_row(&mut sums, taps, &parts);
+                let part = |kx: usize| &padded[self.offset(ky, kx)..][..flat.len()];
+                match *taps {
+                    [k] => {
+                        let a = part(0);
+                        vectorized(|| flat.iter_mut().zip(a).for_each(|(s, a)| *s += k * a));
+                    }
+                    [k, l, m] => {
+                        let (a, b, c) = (part(0), part(1), part(2));
+                        vectorized(|| {
+                            for (((s, a), b), c) in flat.iter_mut().zip(a).zip(b).zip(c) {
+                                *s += k * a + l * b + m * c;
+                            }
+                        });
+                    }
+                    [k, l, m, n, o] => {
+                        let (a, b, c, d, e) = (part(0), part(1), part(2), part(3), part(4));
+                        vectorized(|| {
+                            for (((((s, a), b), c), d), e) in
+                                flat.iter_mut().zip(a).zip(b).zip(c).zip(d).zip(e)
+                            {
+                                *s += k * a + l * b + m * c + n * d + o * e;
+                            }
+                        });
+                    }
+                    _ => {}
                 }
             }
-            line.copy_from_slice(&sums[..self.ow]);
-        }
+            for (line, sums) in out.chunks_exact_mut(self.ow).zip(flat.chunks(self.pitch())) {
+                line.copy_from_slice(&sums[..self.ow]);
+            }
+        });
     }
 
+    /// Input gradient `dx` and kernel gradient `dk` of one plane.
     fn backward_plane(&self, x: &[f32], kernel: &[f32], dy: &[f32], dx: &mut [f32], dk: &mut [f32]) {
-        let (spans, w) = (self.spans(), self.w);
-        self.rows(|oy, iy, ky| {
-            let line = &dy[oy * self.ow..(oy + 1) * self.ow];
-            let (source, target) = (&x[iy * w..(iy + 1) * w], &mut dx[iy * w..(iy + 1) * w]);
-            let taps = ky * self.k..(ky + 1) * self.k;
-            if self.fused() {
-                let k = &kernel[taps.clone()];
-                // The transposed convolution has the taps in reverse.
-                add_three(target, line, [k[2], k[1], k[0]]);
+        PLANES.with_borrow_mut(|[padded, flat]| {
+            self.pad(x, padded);
+            flat.clear();
+            flat.resize(self.flat_len(), 0.0);
+            for (line, dy) in flat.chunks_mut(self.pitch()).zip(dy.chunks_exact(self.ow)) {
+                line[..self.ow].copy_from_slice(dy);
             }
-            for ((tap, &weight), &(low, high, first)) in taps.clone().zip(&kernel[taps]).zip(&spans) {
-                let line = &line[low..high];
-                let first = first.min(w);
-                if self.stride == 1 {
-                    dk[tap] += dot(line, &source[first..]);
-                } else {
-                    let pairs = line.iter().zip(source[first..].iter().step_by(self.stride));
-                    dk[tap] += pairs.map(|(&g, &s)| g * s).sum::<f32>();
-                }
-                if !self.fused() {
-                    let target = target[first..].iter_mut().step_by(self.stride);
-                    target.zip(line).for_each(|(d, &g)| *d += weight * g);
+            for (ky, dk) in dk.chunks_exact_mut(self.k).enumerate() {
+                for (kx, dk) in dk.iter_mut().enumerate() {
+                    let part = &padded[self.offset(ky, kx)..][..flat.len()];
+                    *dk = vectorized(|| dot(flat, part));
                 }
             }
+            padded.fill(0.0);
+            for (ky, taps) in kernel.chunks_exact(self.k).enumerate() {
+                for (kx, &tap) in taps.iter().enumerate() {
+                    let part = &mut padded[self.offset(ky, kx)..][..flat.len()];
+                    vectorized(|| part.iter_mut().zip(&*flat).for_each(|(d, g)| *d += tap * g));
+                }
+            }
+            self.unpad(padded, dx);
         });
     }
 }
 
-/// `sums[i] += taps[0] * parts[0][i] + taps[1] * parts[1][i] + ...` for one, three or five parts. Zipped slices are what
-/// the compiler turns into vector code.
+/// Dot product in fixed lanes, which the compiler turns into vector code.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "it must be compiled for the processor of its caller")]
-fn add_row(sums: &mut [f32], taps: &[f32], parts: &[&[f32]]) {
-    match (taps, parts) {
-        (&[k], [a]) => sums.iter_mut().zip(*a).for_each(|(s, a)| *s += k * a),
-        (&[k, l, m], [a, b, c]) => {
-            for (((s, a), b), c) in sums.iter_mut().zip(*a).zip(*b).zip(*c) {
-                *s += k * a + l * b + m * c;
-            }
-        }
-        (&[k, l, m, n, o], [a, b, c, d, e]) => {
-            for (((((s, a), b), c), d), e) in sums.iter_mut().zip(*a).zip(*b).zip(*c).zip(*d).zip(*e) {
-                *s += k * a + l * b + m * c + n * d + o * e;
-            }
-        }
-        _ => {}
-    }
-}
-
-/// `line[i] += k[0] * source[i - 1] + k[1] * source[i] + k[2] * source[i + 1]`, zeros beyond the ends.
-fn add_three(line: &mut [f32], source: &[f32], k: [f32; 3]) {
-    let n = line.len();
-    line[0] += k[1] * source[0] + k[2] * source[1];
-    line[n - 1] += k[0] * source[n - 2] + k[1] * source[n - 1];
-    let inner = line[1..n - 1].iter_mut().zip(&source[..n - 2]).zip(&source[1..n - 1]).zip(&source[2..n]);
-    inner.for_each(|(((d, &a), &b), &c)| *d += k[0] * a + k[1] * b + k[2] * c);
-}
-
-/// Dot product in eight fixed lanes, which the compiler turns into vector code.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let n = a.len().min(b.len());
-    let (a, b) = (&a[..n], &b[..n]);
-    let mut lanes = [0f32; 8];
-    let (ca, cb) = (a.chunks_exact(8), b.chunks_exact(8));
+    let mut lanes = [0f32; 64];
+    let (ca, cb) = (a.chunks_exact(64), b.chunks_exact(64));
     let rest: f32 = ca.remainder().iter().zip(cb.remainder()).map(|(x, y)| x * y).sum();
     for (x, y) in ca.zip(cb) {
         for ((l, x), y) in lanes.iter_mut().zip(x).zip(y) {
@@ -249,14 +240,15 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 impl Depthwise2d {
-    fn forward(
+    pub(super) fn forward(
         self,
         x: &[f32],
         xs: [usize; 4],
         w: &[f32],
         ws: [usize; 4],
         bias: Option<&[f32]>,
-    ) -> Result<(CpuStorage, Shape)> {
+        activation: Activation,
+    ) -> Result<(Vec<f32>, Shape)> {
         let g = Geometry::new(self, xs, ws)?;
         if bias.is_some_and(|b| b.len() != g.c) {
             bail!("depthwise convolution: the bias does not fit");
@@ -267,51 +259,42 @@ impl Depthwise2d {
                 let ch = i % g.c;
                 let kernel = &w[ch * g.k * g.k..(ch + 1) * g.k * g.k];
                 g.forward_plane(x, kernel, bias.map_or(0.0, |b| b[ch]), out);
-                self.activation.apply(out);
+                vectorized(|| activation.apply(out));
             },
         );
-        Ok((CpuStorage::F32(out), Shape::from((xs[0], g.c, g.oh, g.ow))))
+        Ok((out, Shape::from((xs[0], g.c, g.oh, g.ow))))
     }
 
-    fn backward(self, x: &Tensor, w: &Tensor, res: &Tensor, grad: &Tensor) -> Result<[Tensor; 3]> {
+    /// Gradients of input and weight from that before the activation.
+    pub(super) fn backward(self, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor)> {
         let (xs, ws) = (x.dims4()?, w.dims4()?);
         let g = Geometry::new(self, [xs.0, xs.1, xs.2, xs.3], [ws.0, ws.1, ws.2, ws.3])?;
         let taps = g.k * g.k;
-        let mut dy = with_data(grad, <[f32]>::to_vec)?;
-        if self.activation != Activation::None {
-            with_data(res, |y| self.activation.mask(&mut dy, y))?;
-        }
         let mut dx = vec![0f32; xs.0 * g.c * g.in_len()];
-        // One row of kernel and bias gradient for each plane, summed over the batch in order below.
-        let mut parts = vec![0f32; xs.0 * g.c * (taps + 1)];
+        // One row of kernel gradient for each plane, summed over the batch in order below.
+        let mut parts = vec![0f32; xs.0 * g.c * taps];
         with_data(x, |x| {
             with_data(w, |w| {
-                dx.par_chunks_mut(g.in_len())
-                    .zip(x.par_chunks(g.in_len()))
-                    .zip(dy.par_chunks(g.out_len()))
-                    .zip(parts.par_chunks_mut(taps + 1))
-                    .enumerate()
-                    .for_each(|(i, (((dx, x), dy), part))| {
-                        let ch = i % g.c;
-                        let (dk, db) = part.split_at_mut(taps);
-                        g.backward_plane(x, &w[ch * taps..(ch + 1) * taps], dy, dx, dk);
-                        db[0] = dy.iter().sum();
-                    });
+                with_data(dy, |dy| {
+                    dx.par_chunks_mut(g.in_len())
+                        .zip(x.par_chunks(g.in_len()))
+                        .zip(dy.par_chunks(g.out_len()))
+                        .zip(parts.par_chunks_mut(taps))
+                        .enumerate()
+                        .for_each(|(i, (((dx, x), dy), dk))| {
+                            let ch = i % g.c;
+                            g.backward_plane(x, &w[ch * taps..(ch + 1) * taps], dy, dx, dk);
+                        });
+                })
             })
-        })??;
-        let (mut dk, mut db) = (vec![0f32; g.c * taps], vec![0f32; g.c]);
-        for (i, part) in parts.chunks_exact(taps + 1).enumerate() {
+        })???;
+        let mut dk = vec![0f32; g.c * taps];
+        for (i, part) in parts.chunks_exact(taps).enumerate() {
             let ch = i % g.c;
-            let (k, b) = part.split_at(taps);
-            dk[ch * taps..(ch + 1) * taps].iter_mut().zip(k).for_each(|(d, s)| *d += s);
-            db[ch] += b[0];
+            dk[ch * taps..(ch + 1) * taps].iter_mut().zip(part).for_each(|(d, s)| *d += s);
         }
         let device = x.device();
-        Ok([
-            Tensor::from_vec(dx, x.shape(), device)?,
-            Tensor::from_vec(dk, w.shape(), device)?,
-            Tensor::from_vec(db, g.c, device)?,
-        ])
+        Ok((Tensor::from_vec(dx, x.shape(), device)?, Tensor::from_vec(dk, w.shape(), device)?))
     }
 }
 
@@ -327,7 +310,9 @@ impl CustomOp2 for Depthwise2d {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward(data(s1, l1)?, nchw(l1)?, data(s2, l2)?, nchw(l2)?, None)
+        let (out, shape) =
+            self.forward(data(s1, l1)?, nchw(l1)?, data(s2, l2)?, nchw(l2)?, None, self.activation)?;
+        Ok((CpuStorage::F32(out), shape))
     }
 
     fn bwd(
@@ -337,7 +322,7 @@ impl CustomOp2 for Depthwise2d {
         res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [dx, dw, _] = self.backward(x, w, res, grad)?;
+        let (dx, dw) = self.backward(x, w, &before(self.activation, res, grad)?)?;
         Ok((Some(dx), Some(dw)))
     }
 }
@@ -356,7 +341,15 @@ impl CustomOp3 for Depthwise2d {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward(data(s1, l1)?, nchw(l1)?, data(s2, l2)?, nchw(l2)?, Some(data(s3, l3)?))
+        let (out, shape) = self.forward(
+            data(s1, l1)?,
+            nchw(l1)?,
+            data(s2, l2)?,
+            nchw(l2)?,
+            Some(data(s3, l3)?),
+            self.activation,
+        )?;
+        Ok((CpuStorage::F32(out), shape))
     }
 
     fn bwd(
@@ -367,8 +360,9 @@ impl CustomOp3 for Depthwise2d {
         res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [dx, dw, db] = self.backward(x, w, res, grad)?;
-        Ok((Some(dx), Some(dw), Some(db)))
+        let dy = before(self.activation, res, grad)?;
+        let (dx, dw) = self.backward(x, w, &dy)?;
+        Ok((Some(dx), Some(dw), Some(bias_gradient(&dy)?)))
     }
 }
 

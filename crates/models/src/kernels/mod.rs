@@ -2,6 +2,10 @@
 //!
 //! All of them read and write contiguous f32 tensors in NCHW order, parallelise over the batch with rayon, and give the
 //! same bits whatever the thread count: every sum has one fixed order.
+#![allow(
+    clippy::inline_always,
+    reason = "what is vectorised must be compiled for the processor of its caller"
+)]
 
 mod conv;
 mod depthwise;
@@ -9,6 +13,7 @@ mod gemm;
 mod loss;
 mod norm;
 mod pool;
+mod residual;
 mod sparse;
 mod temporal;
 
@@ -17,8 +22,9 @@ use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 pub use conv::{Activation, Conv2d};
 pub use depthwise::Depthwise2d;
 pub use loss::BceWithLogits;
-pub use norm::{BatchNorm, BatchStatistics};
+pub use norm::{BatchStatistics, ConvNorm, Convolution};
 pub use pool::{MaxHalves, MaxPool2};
+pub use residual::AddRelu;
 pub use sparse::{SparseLinear, SparseRows};
 pub(crate) use temporal::over_time;
 
@@ -39,6 +45,27 @@ fn with_data<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
         candle_core::Storage::Cpu(cpu) => Ok(f(data(cpu, layout)?)),
         _ => bail!("the kernels run on the CPU only"),
     }
+}
+
+/// Tells glibc to keep freed memory for the next tensors; elsewhere it does nothing.
+///
+/// A training step frees hundreds of megabytes and asks for them again. Unless told, glibc hands them back to the
+/// system each time, and a third of the step goes into getting fresh pages. Memory then stays at its peak.
+pub fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: both are plain settings of the allocator, which it takes at any time; a refusal changes nothing.
+    unsafe {
+        // The largest threshold that glibc takes: what is larger is mapped by itself as before.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+    }
+}
+
+/// Runs `f` as the compiler vectorises it for this processor (AVX2 or AVX-512 where it has them). What `f` calls must be
+/// inlined to take part. The bits don't change: nothing is reordered, and products and sums are not fused.
+#[inline]
+fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(f)
 }
 
 /// Splits NCHW dimensions.

@@ -1,11 +1,11 @@
-//! Batch normalisation with a fused activation.
+//! Convolution with batch normalisation and an activation behind it, as one operation.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{Activation, data, nchw, with_data};
+use super::{Activation, Conv2d, Depthwise2d, data, nchw, vectorized, with_data};
 
 /// Mean and (biased) variance of each channel over one batch.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,53 +16,172 @@ pub struct BatchStatistics {
     pub var: Vec<f32>,
 }
 
-/// Training-mode batch normalisation (Ioffe and Szegedy 2015) of `(input [n, c, h, w], gamma [c], beta [c])`, with the
-/// activation in the same pass. Leaves the batch's statistics in `statistics` for the running averages.
+/// The convolution in front of a normalisation.
+#[derive(Debug, Clone, Copy)]
+pub enum Convolution {
+    /// Each output channel from every input channel.
+    Full(Conv2d),
+    /// Each channel by itself.
+    Depthwise(Depthwise2d),
+}
+
+/// Convolution and training-mode batch normalisation (Ioffe and Szegedy 2015) of `(input [n, c, h, w], weight, affine
+/// [2, o])`, the rows of `affine` being gamma and beta, with an activation.
+///
+/// One operation and not two, because candle adds every gradient to a tensor of zeros: a pass over memory that costs
+/// as much as the gradient itself. The convolution's own activation is not applied.
 #[derive(Debug, Clone)]
-pub struct BatchNorm {
-    /// Added to the variance.
-    pub epsilon: f32,
-    /// Activation applied to the output.
-    pub activation: Activation,
-    /// Filled by the forward pass.
-    pub statistics: Arc<Mutex<BatchStatistics>>,
+pub struct ConvNorm {
+    convolution: Convolution,
+    epsilon: f32,
+    activation: Activation,
+    /// What the forward pass leaves for the backward pass: the output of the convolution and its statistics.
+    kept: Arc<Mutex<Option<(Tensor, BatchStatistics)>>>,
 }
 
-impl BatchNorm {
-    /// A normalisation with the usual epsilon of 1e-5.
-    pub fn new(activation: Activation) -> Self {
-        Self { epsilon: 1e-5, activation, statistics: Arc::default() }
+impl ConvNorm {
+    /// An operation for one forward pass.
+    pub fn new(convolution: Convolution, epsilon: f32, activation: Activation) -> Self {
+        Self { convolution, epsilon, activation, kept: Arc::default() }
     }
 
-    fn saved(&self) -> BatchStatistics {
-        self.statistics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Statistics of the batch that was run through it, or of a clone.
+    pub fn statistics(&self) -> Option<BatchStatistics> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|kept| kept.1.clone())
     }
 }
 
-/// Sum over planes of channel `ch`, each plane reduced by `f` to a pair, in the order of the batch.
-fn channel_sums(n: usize, c: usize, f: impl Fn(usize, usize) -> (f64, f64) + Sync) -> Vec<(f64, f64)> {
-    (0..c)
-        .into_par_iter()
-        .map(|ch| (0..n).map(|i| f(i * c + ch, ch)).fold((0.0, 0.0), |acc, v| (acc.0 + v.0, acc.1 + v.1)))
-        .collect()
-}
+/// Lanes in which sums are added up: fixed, so that they keep their order on any processor.
+const LANES: usize = 32;
 
-/// Sum of `f` over pairs in sixteen fixed lanes, which the compiler turns into vector code.
-fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
-    let mut lanes = [0f32; 16];
-    let (cx, cy) = (x.chunks_exact(16), y.chunks_exact(16));
-    let rest: f32 = cx.remainder().iter().zip(cy.remainder()).map(|(&a, &b)| f(a, b)).sum();
-    for (a, b) in cx.zip(cy) {
-        for ((l, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *l += f(a, b);
+/// Sum of `f` over triples in fixed lanes, which the compiler turns into vector code.
+#[inline(always)]
+fn sum(x: &[f32], y: &[f32], z: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> f64 {
+    let mut lanes = [0f32; LANES];
+    let (cx, cy, cz) = (x.chunks_exact(LANES), y.chunks_exact(LANES), z.chunks_exact(LANES));
+    let rest = cx.remainder().iter().zip(cy.remainder()).zip(cz.remainder());
+    let rest: f32 = rest.map(|((&a, &b), &c)| f(a, b, c)).sum();
+    for ((a, b), c) in cx.zip(cy).zip(cz) {
+        for (((l, &a), &b), &c) in lanes.iter_mut().zip(a).zip(b).zip(c) {
+            *l += f(a, b, c);
         }
     }
     lanes.iter().map(|&l| f64::from(l)).sum::<f64>() + f64::from(rest)
 }
 
-impl CustomOp3 for BatchNorm {
+/// What one plane knows of its channel: the sum, and the squares around a mean of its own, `pivot`. Squares around
+/// zero would lose the precision of a small variance beside a large mean.
+struct Moments {
+    sum: f64,
+    pivot: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn of(plane: &[f32]) -> Self {
+        vectorized(|| {
+            let total = sum(plane, plane, plane, |v, _, _| v);
+            let pivot = (total / plane.len() as f64) as f32;
+            let squares = sum(plane, plane, plane, |v, _, _| (v - pivot) * (v - pivot));
+            Self { sum: total, pivot: f64::from(pivot), squares }
+        })
+    }
+
+    /// Squares around another mean, for a plane of `n` places.
+    fn around(&self, mean: f64, n: f64) -> f64 {
+        let shift = self.pivot - mean;
+        self.squares + 2.0 * shift * (self.sum - n * self.pivot) + n * shift * shift
+    }
+}
+
+impl BatchStatistics {
+    /// Of `[n, c, area]`, each channel's planes in the order of the batch.
+    fn of(x: &[f32], c: usize, area: usize) -> Self {
+        let planes: Vec<Moments> = x.par_chunks(area).map(Moments::of).collect();
+        let (n, count) = (area as f64, (x.len() / c) as f64);
+        let (mean, var) = (0..c)
+            .map(|ch| {
+                let planes = || planes[ch..].iter().step_by(c);
+                let mean = planes().map(|p| p.sum).sum::<f64>() / count;
+                (mean as f32, (planes().map(|p| p.around(mean, n)).sum::<f64>() / count) as f32)
+            })
+            .unzip();
+        Self { mean, var }
+    }
+}
+
+/// Gradients of the normalisation of `x`, `[n, c, area]`: of `x`, and of gamma and beta as the rows of `[2, c]`. `grad`
+/// lies behind the activation, whose output is `y`; where that is flat, `passes` is false.
+struct NormGradient<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+    grad: &'a [f32],
+    area: usize,
+    statistics: &'a BatchStatistics,
+    gamma: &'a [f32],
+    epsilon: f32,
+}
+
+impl NormGradient<'_> {
+    fn by(&self, activation: Activation) -> (Vec<f32>, Vec<f32>) {
+        match activation {
+            Activation::None => self.with(|_| true),
+            Activation::Relu => self.with(|y| y > 0.0),
+            Activation::Relu6 => self.with(|y| y > 0.0 && y < 6.0),
+        }
+    }
+
+    fn with(&self, passes: impl Fn(f32) -> bool + Copy + Sync) -> (Vec<f32>, Vec<f32>) {
+        let (c, area) = (self.gamma.len(), self.area);
+        let count = (self.x.len() / c) as f64;
+        let inverse: Vec<f32> = self.statistics.var.iter().map(|v| 1.0 / (v + self.epsilon).sqrt()).collect();
+        let masked = move |g: f32, y: f32| if passes(y) { g } else { 0.0 };
+        // Sums of the gradient before the activation and of its product with the normalised input, a pair a plane.
+        let planes: Vec<(f64, f64)> = self
+            .x
+            .par_chunks(area)
+            .zip(self.y.par_chunks(area))
+            .zip(self.grad.par_chunks(area))
+            .enumerate()
+            .map(|(i, ((x, y), grad))| {
+                let (mean, inverse) = (self.statistics.mean[i % c], inverse[i % c]);
+                vectorized(|| {
+                    let plain = sum(x, y, grad, |_, y, g| masked(g, y));
+                    (plain, sum(x, y, grad, |x, y, g| (x - mean) * inverse * masked(g, y)))
+                })
+            })
+            .collect();
+        let sums: Vec<(f64, f64)> = (0..c)
+            .map(|ch| {
+                let planes = planes[ch..].iter().step_by(c);
+                planes.fold((0.0, 0.0), |acc, p| (acc.0 + p.0, acc.1 + p.1))
+            })
+            .collect();
+        let mut dx = vec![0f32; self.x.len()];
+        dx.par_chunks_mut(area)
+            .zip(self.x.par_chunks(area))
+            .zip(self.y.par_chunks(area))
+            .zip(self.grad.par_chunks(area))
+            .enumerate()
+            .for_each(|(i, (((dx, x), y), grad))| {
+                let ch = i % c;
+                let (mean_dy, mean_hat) = ((sums[ch].0 / count) as f32, (sums[ch].1 / count) as f32);
+                let (mean, inverse) = (self.statistics.mean[ch], inverse[ch]);
+                let scale = self.gamma[ch] * inverse;
+                vectorized(|| {
+                    for (((d, &x), &y), &g) in dx.iter_mut().zip(x).zip(y).zip(grad) {
+                        *d = scale * (masked(g, y) - mean_dy - (x - mean) * inverse * mean_hat);
+                    }
+                });
+            });
+        let affine = sums.iter().map(|s| s.1 as f32).chain(sums.iter().map(|s| s.0 as f32)).collect();
+        (dx, affine)
+    }
+}
+
+impl CustomOp3 for ConvNorm {
     fn name(&self) -> &'static str {
-        "candor-batch-norm"
+        "candor-conv-norm"
     }
 
     fn cpu_fwd(
@@ -74,87 +193,63 @@ impl CustomOp3 for BatchNorm {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let [n, c, h, w] = nchw(l1)?;
-        let (x, gamma, beta) = (data(s1, l1)?, data(s2, l2)?, data(s3, l3)?);
+        let (x, weight, affine) = ((data(s1, l1)?, nchw(l1)?), (data(s2, l2)?, nchw(l2)?), data(s3, l3)?);
+        let (before, shape) = match self.convolution {
+            Convolution::Full(op) => op.forward(x.0, x.1, weight.0, weight.1, None, Activation::None)?,
+            Convolution::Depthwise(op) => op.forward(x.0, x.1, weight.0, weight.1, None, Activation::None)?,
+        };
+        let (_, c, h, w) = shape.dims4()?;
         let area = h * w;
-        let count = (n * area) as f64;
-        if gamma.len() != c || beta.len() != c || n * area == 0 {
+        if affine.len() != 2 * c || before.is_empty() {
             bail!("batch normalisation: the shapes do not fit");
         }
-        let plane = |i: usize| &x[i * area..(i + 1) * area];
-        let means: Vec<f32> = channel_sums(n, c, |i, _| (sum(plane(i), plane(i), |v, _| v), 0.0))
-            .iter()
-            .map(|s| (s.0 / count) as f32)
-            .collect();
-        // Second pass around the mean: the one-pass formula loses precision.
-        let vars: Vec<f32> = channel_sums(n, c, |i, ch| {
-            (sum(plane(i), plane(i), |v, _| (v - means[ch]) * (v - means[ch])), 0.0)
-        })
-        .iter()
-        .map(|s| (s.0 / count) as f32)
-        .collect();
-        let mut out = vec![0f32; x.len()];
-        out.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate().for_each(|(i, (out, x))| {
+        let (gamma, beta) = affine.split_at(c);
+        let statistics = BatchStatistics::of(&before, c, area);
+        let mut out = vec![0f32; before.len()];
+        out.par_chunks_mut(area).zip(before.par_chunks(area)).enumerate().for_each(|(i, (out, x))| {
             let ch = i % c;
-            let scale = gamma[ch] / (vars[ch] + self.epsilon).sqrt();
-            let shift = beta[ch] - scale * means[ch];
-            out.iter_mut().zip(x).for_each(|(o, &v)| *o = scale * v + shift);
-            self.activation.apply(out);
+            let scale = gamma[ch] / (statistics.var[ch] + self.epsilon).sqrt();
+            let shift = beta[ch] - scale * statistics.mean[ch];
+            vectorized(|| {
+                out.iter_mut().zip(x).for_each(|(o, &v)| *o = scale * v + shift);
+                self.activation.apply(out);
+            });
         });
-        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) =
-            BatchStatistics { mean: means, var: vars };
-        Ok((CpuStorage::F32(out), l1.shape().clone()))
+        let before = Tensor::from_vec(before, &shape, &Device::Cpu)?;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((before, statistics));
+        Ok((CpuStorage::F32(out), shape))
     }
 
     fn bwd(
         &self,
         x: &Tensor,
-        gamma: &Tensor,
-        _beta: &Tensor,
+        weight: &Tensor,
+        affine: &Tensor,
         res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (n, c, h, w) = x.dims4()?;
-        let area = h * w;
-        let count = (n * area) as f64;
-        let stats = self.saved();
-        let gammas = gamma.to_vec1::<f32>()?;
-        let mut dy = with_data(grad, <[f32]>::to_vec)?;
-        if self.activation != Activation::None {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((before, statistics)) = kept else { bail!("a gradient before the forward pass") };
+        let (_, c, h, w) = before.dims4()?;
+        let gamma = affine.get(0)?.to_vec1::<f32>()?;
+        let (dy, daffine) = with_data(&before, |x| {
             with_data(res, |y| {
-                dy.par_chunks_mut(area)
-                    .zip(y.par_chunks(area))
-                    .for_each(|(dy, y)| self.activation.mask(dy, y));
-            })?;
-        }
-        let inverse: Vec<f32> = stats.var.iter().map(|v| 1.0 / (v + self.epsilon).sqrt()).collect();
-        let sums = with_data(x, |x| {
-            // Sums of dy and of dy * x_hat, one pair a channel.
-            let sums = channel_sums(n, c, |i, ch| {
-                let (x, dy) = (&x[i * area..(i + 1) * area], &dy[i * area..(i + 1) * area]);
-                let (mean, inverse) = (stats.mean[ch], inverse[ch]);
-                (sum(dy, dy, |g, _| g), sum(x, dy, |v, g| (v - mean) * inverse * g))
-            });
-            dy.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate().for_each(|(i, (dy, x))| {
-                let ch = i % c;
-                let (mean_dy, mean_hat) = ((sums[ch].0 / count) as f32, (sums[ch].1 / count) as f32);
-                let (mean, inverse) = (stats.mean[ch], inverse[ch]);
-                let scale = gammas[ch] * inverse;
-                dy.iter_mut().zip(x).for_each(|(g, &v)| {
-                    let hat = (v - mean) * inverse;
-                    *g = scale * (*g - mean_dy - hat * mean_hat);
-                });
-            });
-            sums
-        })?;
-        let device = x.device();
-        let dgamma: Vec<f32> = sums.iter().map(|s| s.1 as f32).collect();
-        let dbeta: Vec<f32> = sums.iter().map(|s| s.0 as f32).collect();
-        Ok((
-            Some(Tensor::from_vec(dy, x.shape(), device)?),
-            Some(Tensor::from_vec(dgamma, c, device)?),
-            Some(Tensor::from_vec(dbeta, c, device)?),
-        ))
+                with_data(grad, |grad| {
+                    let epsilon = self.epsilon;
+                    NormGradient { x, y, grad, area: h * w, statistics: &statistics, gamma: &gamma, epsilon }
+                        .by(self.activation)
+                })
+            })
+        })???;
+        let dy = Tensor::from_vec(dy, before.shape(), x.device())?;
+        let (dx, dw) = match self.convolution {
+            Convolution::Full(op) => op.backward(x, weight, &dy)?,
+            Convolution::Depthwise(op) => {
+                let (dx, dw) = op.backward(x, weight, &dy)?;
+                (Some(dx), dw)
+            }
+        };
+        Ok((dx, Some(dw), Some(Tensor::from_vec(daffine, (2, c), x.device())?)))
     }
 }
 
@@ -163,27 +258,56 @@ mod tests {
     use super::*;
     use crate::kernels::check;
 
+    fn pointwise(activation: Activation) -> ConvNorm {
+        ConvNorm::new(Convolution::Full(Conv2d::same(1, 1, Activation::None)), 1e-5, activation)
+    }
+
     #[test]
     fn output_has_zero_mean_and_unit_variance() {
-        let x = check::var(&[4, 2, 5, 3], 1);
-        let (gamma, beta) = (check::var(&[2], 2), check::var(&[2], 3));
-        gamma.set(&gamma.ones_like().unwrap()).unwrap();
-        beta.set(&beta.zeros_like().unwrap()).unwrap();
-        let y = x.apply_op3(&gamma, &beta, BatchNorm::new(Activation::None)).unwrap();
-        let y = y.transpose(0, 1).unwrap().flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
-        for channel in y {
-            let n = channel.len() as f32;
-            let mean = channel.iter().sum::<f32>() / n;
-            let var = channel.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n;
-            assert!(mean.abs() < 1e-5 && (var - 1.0).abs() < 1e-3);
-        }
+        // A mean far from zero, where the sum of squares alone would have lost the variance.
+        let x = (check::var(&[4, 1, 5, 3], 1).as_tensor() + 3000.0).unwrap();
+        let weight = Tensor::ones((1, 1, 1, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let affine = Tensor::from_vec(vec![1f32, 0.0], (2, 1), &Device::Cpu).unwrap();
+        let op = pointwise(Activation::None);
+        let y = x.apply_op3(&weight, &affine, op.clone()).unwrap();
+        let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let n = y.len() as f32;
+        let mean = y.iter().sum::<f32>() / n;
+        let var = y.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n;
+        assert!(mean.abs() < 1e-3 && (var - 1.0).abs() < 2e-3, "{mean} {var}");
+        let statistics = op.statistics().unwrap();
+        assert!((statistics.mean[0] - 3000.0).abs() < 1.0 && statistics.var[0] < 1.0);
     }
 
     #[test]
     fn gradients_agree_with_differences() {
-        let vars = [check::var(&[3, 2, 4, 3], 1), check::var(&[2], 2), check::var(&[2], 3)];
-        check::gradients(&vars, 1e-2, |v| {
-            v[0].as_tensor().apply_op3(v[1].as_tensor(), v[2].as_tensor(), BatchNorm::new(Activation::None))
-        });
+        let depthwise = Depthwise2d { stride: 1, tensorflow: false, activation: Activation::None };
+        for (convolution, weight) in [
+            (Convolution::Full(Conv2d::same(3, 2, Activation::None)), [2, 2, 3, 3]),
+            (Convolution::Depthwise(depthwise), [2, 1, 3, 3]),
+        ] {
+            let vars = [check::var(&[3, 2, 4, 3], 1), check::var(&weight, 2), check::var(&[2, 2], 3)];
+            check::gradients(&vars, 1e-2, |v| {
+                let op = ConvNorm::new(convolution, 1e-5, Activation::None);
+                v[0].as_tensor().apply_op3(v[1].as_tensor(), v[2].as_tensor(), op)
+            });
+        }
+    }
+
+    #[test]
+    fn activations_mask_the_gradient() {
+        let (x, weight) = (check::var(&[2, 2, 3, 3], 1), check::var(&[2, 2, 1, 1], 2));
+        for (activation, beta, open) in [
+            (Activation::Relu, 10f32, true),
+            (Activation::Relu, -10.0, false),
+            (Activation::Relu6, 20.0, false),
+        ] {
+            let affine = Tensor::from_vec(vec![1f32, 1.0, beta, beta], (2, 2), &Device::Cpu).unwrap();
+            let affine = candle_core::Var::from_tensor(&affine).unwrap();
+            let y = x.apply_op3(weight.as_tensor(), affine.as_tensor(), pointwise(activation)).unwrap();
+            let grads = y.sum_all().unwrap().backward().unwrap();
+            let grad = grads.get(&affine).unwrap().to_vec2::<f32>().unwrap();
+            assert_eq!(grad[1], [if open { 18.0 } else { 0.0 }; 2]);
+        }
     }
 }

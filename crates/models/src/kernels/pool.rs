@@ -3,27 +3,30 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{data, nchw, with_data};
+use super::{data, nchw, vectorized, with_data};
 
 /// 2x2 max pooling with stride 2 of `[n, c, h, w]`; an odd last row or column is left out. On a tie the first element
 /// wins the whole gradient; NaN wins always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPool2;
 
-/// Index (0..4, row by row) of the winner.
-fn winner(v: [f32; 4]) -> usize {
-    let mut best = 0;
-    for i in 1..4 {
-        if v[i] > v[best] || (v[i].is_nan() && !v[best].is_nan()) {
-            best = i;
-        }
-    }
-    best
+/// Whether `b` takes the place of `a`: the larger does, the first of equals, NaN before numbers, the first NaN.
+#[inline(always)]
+fn second_wins(a: f32, b: f32) -> bool {
+    (b > a) | (b.is_nan() & !a.is_nan())
 }
 
-fn window(plane: &[f32], w: usize, y: usize, x: usize) -> [f32; 4] {
-    let at = 2 * y * w + 2 * x;
-    [plane[at], plane[at + 1], plane[at + w], plane[at + w + 1]]
+/// The winner of each 2x2 window of two rows, by pairs of a row and then of the rows, and whether it lies right and
+/// below.
+#[inline(always)]
+fn winner(top: &[f32], bottom: &[f32]) -> (f32, bool, bool) {
+    let of_row = |row: &[f32]| {
+        let right = second_wins(row[0], row[1]);
+        (if right { row[1] } else { row[0] }, right)
+    };
+    let ((a, right_above), (b, right_below)) = (of_row(top), of_row(bottom));
+    let below = second_wins(a, b);
+    (if below { b } else { a }, if below { right_below } else { right_above }, below)
 }
 
 impl CustomOp1 for MaxPool2 {
@@ -40,10 +43,16 @@ impl CustomOp1 for MaxPool2 {
         let x = data(storage, layout)?;
         let mut out = vec![0f32; n * c * oh * ow];
         out.par_chunks_mut(oh * ow).zip(x.par_chunks(h * w)).for_each(|(out, x)| {
-            for (i, o) in out.iter_mut().enumerate() {
-                let v = window(x, w, i / ow, i % ow);
-                *o = v[winner(v)];
-            }
+            vectorized(|| {
+                for (out, rows) in out.chunks_exact_mut(ow).zip(x.chunks_exact(2 * w)) {
+                    let (top, bottom) = rows.split_at(w);
+                    for ((o, top), bottom) in
+                        out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2))
+                    {
+                        *o = winner(top, bottom).0;
+                    }
+                }
+            });
         });
         Ok((CpuStorage::F32(out), Shape::from((n, c, oh, ow))))
     }
@@ -56,11 +65,21 @@ impl CustomOp1 for MaxPool2 {
             with_data(grad, |dy| {
                 dx.par_chunks_mut(h * w).zip(x.par_chunks(h * w)).zip(dy.par_chunks(oh * ow)).for_each(
                     |((dx, x), dy)| {
-                        for (i, &g) in dy.iter().enumerate() {
-                            let (y, xx) = (i / ow, i % ow);
-                            let at = winner(window(x, w, y, xx));
-                            dx[(2 * y + at / 2) * w + 2 * xx + at % 2] = g;
-                        }
+                        vectorized(|| {
+                            let rows = dx.chunks_exact_mut(2 * w).zip(x.chunks_exact(2 * w));
+                            for ((dx, x), dy) in rows.zip(dy.chunks_exact(ow)) {
+                                let ((top, bottom), (dtop, dbottom)) = (x.split_at(w), dx.split_at_mut(w));
+                                let windows = top.chunks_exact(2).zip(bottom.chunks_exact(2));
+                                let gradients = dtop.chunks_exact_mut(2).zip(dbottom.chunks_exact_mut(2));
+                                for (((top, bottom), (dtop, dbottom)), &g) in windows.zip(gradients).zip(dy) {
+                                    let (_, right, below) = winner(top, bottom);
+                                    let (above, under) = if below { (0.0, g) } else { (g, 0.0) };
+                                    (dtop[0], dtop[1]) = if right { (0.0, above) } else { (above, 0.0) };
+                                    (dbottom[0], dbottom[1]) =
+                                        if right { (0.0, under) } else { (under, 0.0) };
+                                }
+                            }
+                        });
                     },
                 );
             })
@@ -73,10 +92,6 @@ impl CustomOp1 for MaxPool2 {
 /// tie the first half wins the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxHalves;
-
-fn second_wins(a: f32, b: f32) -> bool {
-    b > a || (b.is_nan() && !a.is_nan())
-}
 
 impl CustomOp1 for MaxHalves {
     fn name(&self) -> &'static str {
@@ -93,9 +108,11 @@ impl CustomOp1 for MaxHalves {
         let mut out = vec![0f32; n * half];
         out.par_chunks_mut(half).zip(x.par_chunks(2 * half)).for_each(|(out, x)| {
             let (a, b) = x.split_at(half);
-            for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                *o = if second_wins(a, b) { b } else { a };
-            }
+            vectorized(|| {
+                for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    *o = if second_wins(a, b) { b } else { a };
+                }
+            });
         });
         Ok((CpuStorage::F32(out), Shape::from((n, c / 2, h, w))))
     }
@@ -110,9 +127,12 @@ impl CustomOp1 for MaxHalves {
                     |((dx, x), dy)| {
                         let (a, b) = x.split_at(half);
                         let (da, db) = dx.split_at_mut(half);
-                        for (i, &g) in dy.iter().enumerate() {
-                            if second_wins(a[i], b[i]) { db[i] = g } else { da[i] = g }
-                        }
+                        vectorized(|| {
+                            for ((((da, db), &a), &b), &g) in da.iter_mut().zip(db).zip(a).zip(b).zip(dy) {
+                                let second = second_wins(a, b);
+                                (*da, *db) = (if second { 0.0 } else { g }, if second { g } else { 0.0 });
+                            }
+                        });
                     },
                 );
             })

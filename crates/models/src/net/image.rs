@@ -7,7 +7,10 @@ use super::{
     Mode, Params,
     layers::{ConvUnit, Head},
 };
-use crate::{Result, kernels::Activation};
+use crate::{
+    Result,
+    kernels::{Activation, AddRelu},
+};
 
 /// Shape of a [`ResidualNet`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,7 +95,7 @@ impl ResidualNet {
                 for unit in block {
                     y = unit.forward(&y, mode)?;
                 }
-                x = (x + y)?.relu()?;
+                x = x.apply_op2(&y, AddRelu)?;
             }
         }
         self.head.forward(&x)

@@ -1,13 +1,13 @@
 //! Layers that the networks share.
 
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Tensor, Var};
 
 use super::{Params, params::Start};
 use crate::{
     Error, Result,
-    kernels::{Activation, BatchNorm, Conv2d, Depthwise2d},
+    kernels::{Activation, BatchStatistics, Conv2d, ConvNorm, Convolution, Depthwise2d},
 };
 
 /// How a network runs.
@@ -22,23 +22,21 @@ pub enum Mode {
 /// Weight of the newest batch in the running statistics.
 const MOMENTUM: f32 = 0.02;
 
-#[derive(Debug, Clone, Copy)]
-enum Kernel {
-    Full(Conv2d),
-    Depthwise(Depthwise2d),
-}
+/// Added to variances.
+const EPSILON: f32 = 1e-5;
 
 /// Convolution, batch normalisation and activation.
 #[derive(Debug)]
 pub(crate) struct ConvUnit {
-    kernel: Kernel,
+    convolution: Convolution,
     activation: Activation,
     weight: Tensor,
     gamma: Tensor,
     beta: Tensor,
     running_mean: Var,
     running_var: Var,
-    norm: BatchNorm,
+    /// Of the last training batch.
+    statistics: Mutex<Option<BatchStatistics>>,
 }
 
 impl ConvUnit {
@@ -52,8 +50,8 @@ impl ConvUnit {
         activation: Activation,
     ) -> Result<Self> {
         let weight = params.get(&format!("{name}.weight"), &[out, inp, k, k], Start::He)?;
-        let kernel = Kernel::Full(Conv2d::same(k, stride, Activation::None));
-        Self::new(params, name, kernel, weight, out, activation)
+        let convolution = Convolution::Full(Conv2d::same(k, stride, Activation::None));
+        Self::new(params, name, convolution, weight, out, activation)
     }
 
     /// A depthwise convolution of `k` by `k`.
@@ -66,15 +64,15 @@ impl ConvUnit {
         activation: Activation,
     ) -> Result<Self> {
         let weight = params.get(&format!("{name}.weight"), &[channels, 1, k, k], Start::He)?;
-        let kernel =
-            Kernel::Depthwise(Depthwise2d { stride, tensorflow: false, activation: Activation::None });
-        Self::new(params, name, kernel, weight, channels, activation)
+        let convolution =
+            Convolution::Depthwise(Depthwise2d { stride, tensorflow: false, activation: Activation::None });
+        Self::new(params, name, convolution, weight, channels, activation)
     }
 
     fn new(
         params: &mut Params,
         name: &str,
-        kernel: Kernel,
+        convolution: Convolution,
         weight: Tensor,
         channels: usize,
         activation: Activation,
@@ -90,38 +88,38 @@ impl ConvUnit {
             vars.get(&key).cloned().ok_or_else(|| Error::model(key, "no such variable"))
         };
         Ok(Self {
-            kernel,
+            convolution,
             activation,
             weight,
             gamma,
             beta,
             running_mean: var("running_mean")?,
             running_var: var("running_var")?,
-            norm: BatchNorm::new(activation),
+            statistics: Mutex::default(),
         })
     }
 
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         match mode {
             Mode::Train => {
-                let y = match self.kernel {
-                    Kernel::Full(op) => x.apply_op2(&self.weight, op)?,
-                    Kernel::Depthwise(op) => x.apply_op2(&self.weight, op)?,
-                };
-                Ok(y.apply_op3(&self.gamma, &self.beta, self.norm.clone())?)
+                let op = ConvNorm::new(self.convolution, EPSILON, self.activation);
+                let affine = Tensor::stack(&[&self.gamma, &self.beta], 0)?;
+                let y = x.apply_op3(&self.weight, &affine, op.clone())?;
+                *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = op.statistics();
+                Ok(y)
             }
             Mode::Eval => {
                 let (mean, var) =
                     (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
-                let inverse = (var + f64::from(self.norm.epsilon))?.sqrt()?.recip()?;
+                let inverse = (var + f64::from(EPSILON))?.sqrt()?.recip()?;
                 let scale = (self.gamma.detach() * inverse)?;
                 let bias = (self.beta.detach() - (mean * &scale)?)?;
                 let weight = self.weight.detach().broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
-                Ok(match self.kernel {
-                    Kernel::Full(op) => {
+                Ok(match self.convolution {
+                    Convolution::Full(op) => {
                         x.apply_op3(&weight, &bias, Conv2d { activation: self.activation, ..op })?
                     }
-                    Kernel::Depthwise(op) => {
+                    Convolution::Depthwise(op) => {
                         x.apply_op3(&weight, &bias, Depthwise2d { activation: self.activation, ..op })?
                     }
                 })
@@ -131,10 +129,9 @@ impl ConvUnit {
 
     /// Moves the running statistics towards those of the last training batch.
     pub(crate) fn update_running(&self) -> Result<()> {
-        let stats = self.norm.statistics.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if stats.mean.is_empty() {
+        let Some(stats) = self.statistics.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
-        }
+        };
         for (var, new) in [(&self.running_mean, stats.mean), (&self.running_var, stats.var)] {
             let old = var.to_vec1::<f32>()?;
             let moved: Vec<f32> = old.iter().zip(&new).map(|(o, n)| o + MOMENTUM * (n - o)).collect();

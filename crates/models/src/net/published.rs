@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Result,
-    kernels::{Activation, Conv2d, Depthwise2d},
+    kernels::{Activation, AddRelu, Conv2d, Depthwise2d},
 };
 
 /// A published network for images.
@@ -201,7 +201,7 @@ impl FerretBlock {
             Some(unit) => unit.forward(x, mode)?,
             None => x.clone(),
         };
-        Ok((x + y)?.relu()?)
+        Ok(x.apply_op2(&y, AddRelu)?)
     }
 }
 
@@ -281,7 +281,7 @@ impl Npr {
                 Some(unit) => unit.forward(&x, mode)?,
                 None => x,
             };
-            x = (short + y)?.relu()?;
+            x = short.apply_op2(&y, AddRelu)?;
         }
         self.head.forward(&x)
     }
