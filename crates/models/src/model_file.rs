@@ -54,6 +54,9 @@ pub enum Architecture {
     },
     /// Audio: a linear layer on features of spectrograms that were learned elsewhere, and the cepstral network beside it.
     Spectral {
+        /// Size of the network that made them.
+        #[serde(default)]
+        backbone: LiteSize,
         /// Shape of the cepstral network.
         network: LfccNetConfig,
         /// Its front end.
@@ -124,8 +127,8 @@ impl Architecture {
                 params.load_safetensors(weights)?;
                 Box::new(detector)
             }
-            Self::Spectral { network, lfcc, maps } => {
-                let detector = SpectralDetector::new(&mut params, network, lfcc, maps)?;
+            Self::Spectral { backbone, network, lfcc, maps } => {
+                let detector = SpectralDetector::new(&mut params, network, lfcc, *backbone, maps)?;
                 params.load_safetensors(weights)?;
                 Box::new(detector)
             }

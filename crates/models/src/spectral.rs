@@ -14,8 +14,6 @@ use crate::{
     net::{EfficientNetLite, FrozenLinear, LfccNetConfig, LiteSize, Params},
 };
 
-/// The backbone.
-pub(crate) const BACKBONE: LiteSize = LiteSize::Lite2;
 /// Samples of a frame of the spectrogram.
 const FRAME: usize = 512;
 /// Samples between frames.
@@ -85,7 +83,7 @@ impl Spectrogram {
     ) -> Result<Vec<f32>> {
         let last = maps.iter().copied().max().unwrap_or_default();
         let found = net.forward_to(&self.picture(window)?, last)?;
-        let mut out = Vec::with_capacity(len(maps));
+        let mut out = Vec::new();
         for map in maps.iter().filter_map(|&m| found.get(m)) {
             let (_, _, h, w) = map.dims4()?;
             for plane in map.flatten_all()?.to_vec1::<f32>()?.chunks_exact(h * w) {
@@ -98,9 +96,9 @@ impl Spectrogram {
     }
 }
 
-/// Numbers in a description by these maps.
-pub(crate) fn len(maps: &[usize]) -> usize {
-    let channels = BACKBONE.channels();
+/// Numbers in a description by these maps of a backbone.
+pub(crate) fn len(size: LiteSize, maps: &[usize]) -> usize {
+    let channels = size.channels();
     maps.iter().filter_map(|&m| channels.get(m)).map(|c| 2 * c).sum()
 }
 
@@ -121,6 +119,7 @@ impl SpectralDetector {
         params: &mut Params,
         network: &LfccNetConfig,
         lfcc: &LfccConfig,
+        backbone: LiteSize,
         maps: &[usize],
     ) -> Result<Self> {
         if maps.iter().any(|&m| m >= LiteSize::MAPS) {
@@ -129,9 +128,9 @@ impl SpectralDetector {
         Ok(Self {
             cepstral: LfccDetector::new(params, network, lfcc)?,
             spectrogram: Spectrogram::new()?,
-            net: EfficientNetLite::new(params, BACKBONE)?,
+            net: EfficientNetLite::new(params, backbone)?,
             maps: maps.to_vec(),
-            linear: FrozenLinear::new(params, len(maps))?,
+            linear: FrozenLinear::new(params, len(backbone, maps))?,
         })
     }
 
@@ -223,12 +222,13 @@ mod tests {
     #[test]
     fn what_a_description_needs_is_what_is_computed() {
         let mut params = Params::new(4);
-        let net = EfficientNetLite::new(&mut params, BACKBONE).unwrap();
+        let size = LiteSize::Lite0;
+        let net = EfficientNetLite::new(&mut params, size).unwrap();
         let spectrogram = Spectrogram::new().unwrap();
         let x: Vec<f32> = (0..WINDOW).map(|n| (n as f32 * n as f32 * 1e-5).sin() * 0.1).collect();
         let all = spectrogram.describe(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap();
         let some = spectrogram.describe(&net, &[1, 2], &x).unwrap();
-        assert_eq!(all.len(), len(&[0, 1, 2, 3, 4, 5, 6]));
-        assert_eq!(some, all[len(&[0])..len(&[0, 1, 2])]);
+        assert_eq!(all.len(), len(size, &[0, 1, 2, 3, 4, 5, 6]));
+        assert_eq!(some, all[len(size, &[0])..len(size, &[0, 1, 2])]);
     }
 }

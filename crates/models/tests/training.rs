@@ -291,7 +291,7 @@ fn a_layer_on_features_of_spectrograms_is_trained_and_repeats_itself() {
         for name in ["lfcc.toml", "lfcc.safetensors"] {
             fs::copy(weights.join("audio").join(name), dir.path().join(name)).unwrap();
         }
-        fs::copy(weights.join("image/lite2.safetensors"), dir.path().join("lite2.safetensors")).unwrap();
+        fs::copy(weights.join("image/lite0.safetensors"), dir.path().join("lite0.safetensors")).unwrap();
         let mut manifest = String::from("path,label,group,system,split,repo\n");
         for i in 0..20 {
             let (made, dev) = (i % 2 == 1, i % 4 < 2);
@@ -308,7 +308,7 @@ fn a_layer_on_features_of_spectrograms_is_trained_and_repeats_itself() {
         fs::write(&data, manifest).unwrap();
         let config = dir.path().join("tiny.train.toml");
         let text = "id = \"audio/tiny\"\nsummary = \"A layer for a test.\"\nlicence = \"MIT\"\nseed = 7\n[sampling]\n\
-                    group_power = 0.5\nlabel_smoothing = 0.0\n[spectral]\nbackbone = \"lite2.safetensors\"\n\
+                    group_power = 0.5\nlabel_smoothing = 0.0\n[spectral]\nbackbone = \"lite0.safetensors\"\n\
                     cepstral = \"lfcc\"\nmaps = [1, 2]\ncopies = 2\nridge = 0.1\nsteps = 30\ncepstral_share = 0.3\n\
                     [spectral.laundering]\n";
         fs::write(&config, text).unwrap();

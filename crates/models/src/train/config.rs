@@ -134,8 +134,12 @@ pub struct PretrainedTask {
     pub whole_maps: Vec<usize>,
     /// Laundered copies of each training picture.
     pub copies: usize,
-    /// Weight of the squared length of the head.
+    /// Weight of the squared length of the head, for map 0.
     pub ridge: f64,
+    /// Factor by which the ridge grows from each map to the next one: the deeper a map, the more it knows of what is seen or who
+    /// is heard, and the less of how it was made.
+    #[serde(default = "alike")]
+    pub ridge_growth: f64,
     /// Steps of the solver.
     pub steps: u32,
     /// Share of the residual network's logit in the sum, from 0 to 1, both logits in units of their standard deviation on the
@@ -146,6 +150,10 @@ pub struct PretrainedTask {
     pub laundering: ImageLaundering,
 }
 
+fn alike() -> f64 {
+    1.0
+}
+
 /// Part of a configuration for a linear head on frozen features of spectrograms, with a cepstral network that was trained
 /// beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,14 +161,21 @@ pub struct PretrainedTask {
 pub struct SpectralTask {
     /// Weights of the backbone, relative to the configuration; `candor model import` makes them.
     pub backbone: String,
+    /// Size of the backbone.
+    #[serde(default)]
+    pub size: LiteSize,
     /// Name of the trained cepstral network beside the configuration whose logit is added.
     pub cepstral: String,
     /// Maps of the backbone, from 0 (stride 4) to 6 (the last), that windows are described by.
     pub maps: Vec<usize>,
     /// Copies of each training recording: the first as it is, the others laundered, each a window of its own.
     pub copies: usize,
-    /// Weight of the squared length of the head.
+    /// Weight of the squared length of the head, for map 0.
     pub ridge: f64,
+    /// Factor by which the ridge grows from each map to the next one: the deeper a map, the more it knows of what is seen or who
+    /// is heard, and the less of how it was made.
+    #[serde(default = "alike")]
+    pub ridge_growth: f64,
     /// Steps of the solver.
     pub steps: u32,
     /// Share of the cepstral network's logit in the sum, from 0 to 1, both logits in units of their standard deviation on the
@@ -279,6 +294,9 @@ impl TrainConfig {
         }
         if let Some(task) = &self.pretrained {
             let maps = LiteSize::MAPS;
+            if !(task.ridge_growth.is_finite() && task.ridge_growth > 0.0) {
+                return Err("pretrained.ridge_growth must be positive".into());
+            }
             if task.copies == 0 || task.tile_maps.iter().chain(&task.whole_maps).any(|&m| m >= maps) {
                 return Err(format!("pretrained: copies must be positive, maps below {maps}"));
             }
@@ -288,6 +306,9 @@ impl TrainConfig {
         }
         if let Some(task) = &self.spectral {
             let maps = LiteSize::MAPS;
+            if !(task.ridge_growth.is_finite() && task.ridge_growth > 0.0) {
+                return Err("spectral.ridge_growth must be positive".into());
+            }
             if task.copies == 0 || task.maps.is_empty() || task.maps.iter().any(|&m| m >= maps) {
                 return Err(format!("spectral: copies must be positive, maps below {maps}"));
             }

@@ -93,6 +93,25 @@ impl Kind {
         }
     }
 
+    /// For each number that is used, the root of its share of the ridge: the number of its map says how deep it lies.
+    fn restraint(&self) -> Vec<f32> {
+        let (growth, parts): (f64, Vec<(usize, usize)>) = match self {
+            Self::Pictures { task, selection, .. } => {
+                let channels = selection.size.channels();
+                let maps = selection.tiles.iter().chain(&selection.whole);
+                (task.ridge_growth, maps.map(|&m| (m, 2 * channels[m])).collect())
+            }
+            Self::Recordings { task, .. } => {
+                let channels = task.size.channels();
+                (task.ridge_growth, task.maps.iter().map(|&m| (m, 2 * channels[m])).collect())
+            }
+        };
+        parts
+            .iter()
+            .flat_map(|&(map, n)| std::iter::repeat_n(growth.powf(map as f64 / 2.0) as f32, n))
+            .collect()
+    }
+
     /// Share of the trained network.
     fn share(&self) -> f64 {
         match self {
@@ -117,9 +136,9 @@ impl Kind {
             Self::Pictures { selection, .. } => (Selection::all(selection.size).len(), selection.places()),
             Self::Recordings { task, .. } => {
                 let maps = every_map();
-                let start = |map: usize| spectral::len(maps.get(..map).unwrap_or_default());
+                let start = |map: usize| spectral::len(task.size, maps.get(..map).unwrap_or_default());
                 let places = task.maps.iter().flat_map(|&m| start(m)..start(m + 1)).collect();
-                (spectral::len(&maps), places)
+                (spectral::len(task.size, &maps), places)
             }
         }
     }
@@ -131,7 +150,7 @@ impl Kind {
                 Both::Pictures(PretrainedDetector::new(params, residual, selection.clone())?)
             }
             Self::Recordings { task, network, lfcc, .. } => {
-                Both::Recordings(SpectralDetector::new(params, network, lfcc, &task.maps)?)
+                Both::Recordings(SpectralDetector::new(params, network, lfcc, task.size, &task.maps)?)
             }
         })
     }
@@ -211,7 +230,7 @@ impl Head {
                 params.load_safetensors(&weights)?;
                 let spectrogram = Spectrogram::new()?;
                 let kind = Kind::Recordings { task: task.clone(), spectrogram, network, lfcc };
-                (kind, &task.backbone, spectral::BACKBONE)
+                (kind, &task.backbone, task.size)
             }
             (None, None) => return Err(Error::config(&config.id, "neither [pretrained] nor [spectral]")),
         };
@@ -292,9 +311,11 @@ impl Head {
         }
         let scale: Vec<f32> = sd.iter().map(|v| (1.0 / (v.sqrt() + 1e-3)) as f32).collect();
         let mean: Vec<f32> = mean.iter().map(|&m| m as f32).collect();
+        // A feature that is divided by the root of a factor has that many times the ridge.
+        let restraint = self.kind.restraint();
         for row in x.chunks_exact_mut(d) {
-            for ((v, m), s) in row.iter_mut().zip(&mean).zip(&scale) {
-                *v = ((*v - m) * s).clamp(-REACH, REACH);
+            for (((v, m), s), r) in row.iter_mut().zip(&mean).zip(&scale).zip(&restraint) {
+                *v = ((*v - m) * s).clamp(-REACH, REACH) / r;
             }
         }
         let rows: Vec<&Item> =
@@ -305,8 +326,9 @@ impl Head {
         })?;
         run.note(format!("fitting {d} weights on {n} descriptions"));
         let (ridge, steps) = self.kind.solver();
-        let linear = logistic::fit(&x, d, &targets, &weights, ridge, steps)
+        let mut linear = logistic::fit(&x, d, &targets, &weights, ridge, steps)
             .ok_or_else(|| Error::config(run.config, "nothing to fit"))?;
+        linear.weights.iter_mut().zip(&restraint).for_each(|(w, &r)| *w /= f64::from(r));
         Ok(Layer { mean, scale, linear })
     }
 
@@ -477,6 +499,7 @@ impl Subject for Head {
                 whole_maps: task.whole_maps.clone(),
             },
             Kind::Recordings { task, network, lfcc, .. } => Architecture::Spectral {
+                backbone: task.size,
                 network: network.clone(),
                 lfcc: lfcc.clone(),
                 maps: task.maps.clone(),
