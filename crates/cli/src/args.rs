@@ -381,6 +381,13 @@ pub(crate) struct EvalArgs {
     #[arg(long)]
     pub(crate) matched: bool,
 
+    /// Measure also how far maps, timelines and marked sentences find a machine-made part in a genuine item
+    ///
+    /// Composites are made of the collection's own items: a rectangle of a picture, one to three seconds of a recording,
+    /// a few sentences of a text; of at most 500 genuine items, drawn by a digest of their names.
+    #[arg(long)]
+    pub(crate) splice: bool,
+
     /// Scores of another system on the same items; may be repeated
     #[arg(long, value_name = "CSV")]
     pub(crate) scores: Vec<PathBuf>,

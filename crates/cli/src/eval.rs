@@ -16,6 +16,7 @@ use candor_eval::judge::{Judgement, Row, judge};
 use candor_eval::measure;
 use candor_eval::report::data::{Counts, DataSet, Exhibit, ModelRef, Preview, ReportData};
 use candor_eval::report::{html, markdown, terminal};
+use candor_eval::splice::{Composite, composite, localisation};
 use candor_features::audio::{Stft, WindowShape};
 use candor_features::image::launder::{encode_jpeg, resize_to_longest};
 use candor_features::{Pixels, Waveform};
@@ -31,6 +32,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Mistakes of each kind that the report shows.
 const EXHIBITS: usize = 6;
+/// Most composites that are made.
+const COMPOSITES: usize = 500;
 /// Longest side of a picture in the report, in pixels.
 const THUMBNAIL: usize = 320;
 /// Characters of a text in the report.
@@ -49,6 +52,13 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<Exit> {
         }
     })?;
     let (layout, items) = collect(args)?;
+    let fabricated = items.iter().filter(|i| i.label.is_fabricated()).count();
+    if args.splice && [0, items.len()].contains(&fabricated) {
+        bail!(
+            "{}: --splice puts machine-made parts into genuine items, and there is one class alone",
+            args.data.display()
+        );
+    }
     let kind = args.only.map(MediaKind::from).or_else(|| kind_of(&scanner, &items)).with_context(|| {
         format!("{}: no item could be read; `candor scan` says why for each", args.data.display())
     })?;
@@ -111,7 +121,13 @@ pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Interrupted);
     }
 
-    let data = report(args, &scanner, layout, kind, &items, &rows, &digests)?;
+    let composites = if args.splice { splice(args, &scanner, &pool, &items)? } else { Vec::new() };
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        writeln!(io::stderr(), "candor: interrupted; the same command continues with the composites")?;
+        return Ok(Exit::Interrupted);
+    }
+    let mut data = report(args, &scanner, layout, kind, &items, &rows, &digests)?;
+    data.localisation = localisation(&composites, kind);
     let write = |name: &str, text: String| {
         let path = args.output.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -147,6 +163,50 @@ fn collect(args: &EvalArgs) -> anyhow::Result<(&'static str, Vec<Item>)> {
         items.sort_by(|a, b| a.name.cmp(&b.name));
     }
     Ok((layout.name(), items))
+}
+
+/// Composites of the collection's own items, in the order of their hosts.
+fn splice(
+    args: &EvalArgs,
+    scanner: &Scanner,
+    pool: &rayon::ThreadPool,
+    items: &[Item],
+) -> anyhow::Result<Vec<Composite>> {
+    let (donors, mut hosts): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|i| i.label.is_fabricated());
+    let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    for host in &hosts {
+        groups.entry(&host.group).or_default().push(host);
+    }
+    let digest = |item: &Item| -> [u8; 32] { Sha256::digest(&item.name).into() };
+    hosts.sort_by_cached_key(|item| digest(item));
+    hosts.truncate(COMPOSITES);
+    hosts.sort_by(|a, b| a.name.cmp(&b.name));
+    let progress = Progress::counted(hosts.len() as u64, args.quiet);
+    let mut found = Vec::new();
+    in_order(
+        pool,
+        hosts,
+        &INTERRUPTED,
+        |host| {
+            let group = &groups[host.group.as_str()];
+            let at = group.iter().position(|i| i.name == host.name).unwrap_or_default();
+            let row: Vec<&Item> = group.iter().cycle().skip(at).take(group.len()).copied().collect();
+            // Of the host's language, where the collection says it: a change of language would give the place away.
+            let language = |item: &Item| item.columns.get("language").or(item.columns.get("lang")).cloned();
+            let alike: Vec<&Item> =
+                donors.iter().filter(|d| language(d) == language(host)).copied().collect();
+            let donors = if alike.is_empty() { &donors } else { &alike };
+            let drawn = digest(host).iter().fold(0_usize, |n, &b| (n * 256 + usize::from(b)) % donors.len());
+            composite(scanner, &row, donors[drawn])
+        },
+        |composite| {
+            progress.advance();
+            found.extend(composite);
+            anyhow::Ok(())
+        },
+    )?;
+    progress.finish();
+    Ok(found)
 }
 
 /// The conditions that the arguments ask for; items as they are always take part.
@@ -259,6 +319,7 @@ fn report(
         slices: measure::slices(&clean, |name| by_name.get(name).map(|item| &item.columns)),
         leak,
         robustness: measure::robustness(&conditions),
+        localisation: None,
         misses: exhibits(scanner, items, &clean, true),
         false_alarms: exhibits(scanner, items, &clean, false),
         systems,
@@ -273,6 +334,7 @@ fn command(args: &EvalArgs) -> String {
     words.extend(args.sample.map(|n| format!("--sample {n}")));
     words.extend((!args.perturb.is_empty()).then(|| format!("--perturb={}", args.perturb.join(","))));
     words.extend(args.matched.then(|| "--matched".to_owned()));
+    words.extend(args.splice.then(|| "--splice".to_owned()));
     words.extend(args.scores.iter().map(|s| format!("--scores {}", s.display())));
     words.extend(args.weights.iter().map(|w| format!("--weights {}", w.display())));
     words.extend(args.model.iter().map(|id| format!("--model {id}")));

@@ -40,7 +40,7 @@ fn counts(items: &[Scored]) -> Counts {
     Counts { genuine: items.len() as u64 - fabricated, fabricated }
 }
 
-fn booted(items: &[Scored], metric: impl Fn(&[&Scored]) -> Option<f64>) -> Estimate {
+pub(crate) fn booted(items: &[Scored], metric: impl Fn(&[&Scored]) -> Option<f64>) -> Estimate {
     estimate(metrics::bootstrap(items, DRAWS, SEED, metric))
 }
 

@@ -75,6 +75,33 @@ fn a_planted_leak_is_reported_and_runs_repeat_themselves() {
 }
 
 #[test]
+fn maps_are_measured_on_composites_of_the_same_items() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    planted(&data);
+    for (output, jobs) in [("a", "1"), ("b", "2")] {
+        let command = ["eval", "data", "--splice", "--sample", "12", "-q", "-j", jobs, "-o", output];
+        let done = candor(dir.path()).args(command).assert().success();
+        let out = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+        assert!(out.contains("Localisation on"), "{out}");
+    }
+    let read = |run: &str| fs::read_to_string(dir.path().join(run).join("metrics.json")).unwrap();
+    assert_eq!(read("a"), read("b"));
+    let found: serde_json::Value = serde_json::from_str(&read("a")).unwrap();
+    let genuine = found["data"]["counts"]["genuine"].as_u64();
+    assert_eq!(found["localisation"]["composites"].as_u64(), genuine);
+    let auroc = found["localisation"]["metrics"][0]["estimate"]["value"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&auroc), "{auroc}");
+    assert!(fs::read_to_string(dir.path().join("a/report.html")).unwrap().contains("id=\"localisation\""));
+
+    // Nothing to put in.
+    fs::remove_dir_all(data.join("ai")).unwrap();
+    let error = candor(dir.path()).args(["eval", "data", "--splice", "-q", "-o", "c"]).assert().failure();
+    let error = String::from_utf8(error.get_output().stderr.clone()).unwrap();
+    assert!(error.contains("one class alone"), "{error}");
+}
+
+#[test]
 fn a_stopped_run_is_continued_to_the_same_result() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

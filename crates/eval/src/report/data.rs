@@ -33,6 +33,9 @@ pub struct ReportData {
     pub leak: Option<Leak>,
     /// Conditions against metrics.
     pub robustness: Option<Grid>,
+    /// How far the maps find what was put into genuine items.
+    #[serde(default)]
+    pub localisation: Option<Localisation>,
     /// Machine-made items with the lowest scores.
     pub misses: Vec<Exhibit>,
     /// Genuine items with the highest scores.
@@ -281,6 +284,16 @@ pub struct GridMetric {
     /// The value of the strongest colour, such as 0.5.
     #[serde(with = "nullable")]
     pub worst: f64,
+}
+
+/// How far a detector's map finds a part of a machine-made item in a genuine one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Localisation {
+    /// Composites that were scored.
+    pub composites: u64,
+    /// The metrics.
+    pub metrics: Vec<MetricRow>,
 }
 
 /// A row of a grid.

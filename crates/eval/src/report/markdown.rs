@@ -61,6 +61,18 @@ fn write_all(out: &mut String, data: &ReportData) -> std::fmt::Result {
         };
         row(out, std::iter::once(cell(&condition.name)).chain(used.iter().map(of)));
     }
+    if let Some(found) = &data.localisation {
+        writeln!(
+            out,
+            "\nLocalisation on {}, genuine items with a part of a machine-made one in them:\n",
+            number::items(found.composites, "composite")
+        )?;
+        row(out, ["metric", "value", "note"].map(str::to_owned));
+        row(out, vec!["---".to_owned(); 3]);
+        for metric in &found.metrics {
+            row(out, [cell(&metric.name), number::estimate(metric.estimate), cell(&metric.note)]);
+        }
+    }
     if let Some(leak) = &data.leak {
         let both = |facts, detector| {
             format!(

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::data::{
-    Class, Condition, Counts, Estimate, Exhibit, Grid, GridMetric, Leak, MetricRow, Preview, ReportData,
-    Slice, SliceRow, System,
+    Class, Condition, Counts, Estimate, Exhibit, Grid, GridMetric, Leak, Localisation, MetricRow, Preview,
+    ReportData, Slice, SliceRow, System,
 };
 use super::number::{self, MISSING};
 use super::plot::{self, Curve, Forest};
@@ -98,6 +98,7 @@ fn page(data: &ReportData) -> Markup {
         systems(&data.systems),
         slices(&data.slices),
         data.robustness.as_ref().and_then(robustness),
+        data.localisation.as_ref().map(localisation),
         data.leak.as_ref().map(leak),
         exhibits(data),
         Some(glossary()),
@@ -319,9 +320,15 @@ fn condition(c: &Condition, index: usize) -> Markup {
 fn metrics(list: &[MetricRow], counts: Counts, label: &str) -> Markup {
     html! {
         h4 { "Metrics" }
+        (table(list, &format!("{} items", number::both(counts)), label))
+    }
+}
+
+fn table(list: &[MetricRow], caption: &str, label: &str) -> Markup {
+    html! {
         div class="scroll" role="region" aria-label=(label) tabindex="0" {
             table class="metrics" {
-                caption { span { (number::both(counts)) " items" } }
+                caption { span { (caption) } }
                 thead {
                     tr {
                         th scope="col" { "metric" }
@@ -550,6 +557,18 @@ fn robustness(grid: &Grid) -> Option<Part> {
         }
     };
     Some(Part { id: "robustness", heading: "Robustness", body })
+}
+
+fn localisation(found: &Localisation) -> Part {
+    let body = html! {
+        p {
+            "Genuine items with a part of a machine-made one put into them: how far the map of the detector, or its \
+             timeline, or its marks on sentences, shows where. 0.5 is guessing for an AUROC and an EER, 0 for a \
+             correlation."
+        }
+        (table(&found.metrics, &number::items(found.composites, "composite"), "Localisation"))
+    };
+    Part { id: "localisation", heading: "Localisation", body }
 }
 
 /// `w0` at the best value to `w9` at the worst one and beyond.

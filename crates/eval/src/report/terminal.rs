@@ -175,6 +175,17 @@ fn write_all(out: &mut String, data: &ReportData, colour: bool) -> fmt::Result {
         table.write(out, colour)?;
     }
 
+    if let Some(found) = &data.localisation {
+        let mut table = Table::default();
+        for row in &found.metrics {
+            let note = visible::line(&row.note);
+            table.push([visible::line(&row.name), number::estimate(row.estimate), note], false);
+        }
+        let what = number::items(found.composites, "composite");
+        heading(out, &format!("Localisation on {what}"), colour)?;
+        table.write(out, colour)?;
+    }
+
     if let Some(leak) = &data.leak {
         heading(out, "Leak test (AUROC)", colour)?;
         let mut table = Table::default();
