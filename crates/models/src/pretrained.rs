@@ -143,8 +143,8 @@ impl Detector for PretrainedDetector {
         MediaKind::Image
     }
 
-    /// The map is that of the residual network, moved and scaled as its logit is: the mean over the cells stays the
-    /// picture's logit.
+    /// The map is that of the residual network, moved and scaled as its logit is: the mean over the cells stays close to
+    /// the picture's logit.
     fn detect(&self, media: &Media) -> Result<Detection> {
         let (logit, mut found) = self.both(media)?;
         let [of_linear, of_residual] = self.linear.mix()?;
