@@ -1,6 +1,6 @@
 //! 2-D convolution as im2col and matrix products, forward and backward.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::OnceLock};
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{
     data,
     gemm::{Mat, add_products_of_rows, matmul},
-    nchw, vectorized, with_data,
+    in_chunks, nchw, vectorized, with_data,
 };
 
 /// What follows a convolution or a normalisation in the same pass.
@@ -293,10 +293,10 @@ impl Conv2d {
         if bias.is_some_and(|b| b.len() != g.o) {
             bail!("convolution: the bias does not fit");
         }
-        let mut out = vec![0f32; g.n * g.out_len()];
-        out.par_chunks_mut(g.out_len().max(1))
-            .zip(x.par_chunks(g.in_len()))
-            .for_each(|(out, x)| g.forward_one(x, weight, bias, activation, out));
+        let out = in_chunks(g.n * g.out_len(), g.out_len(), |i, out| {
+            let x = &x[i * g.in_len()..(i + 1) * g.in_len()];
+            g.forward_one(x, weight, bias, activation, out);
+        });
         Ok((out, Shape::from((g.n, g.o, g.oh, g.ow))))
     }
 
@@ -310,40 +310,39 @@ impl Conv2d {
         let (xs, ws) = (x.dims4()?, weight.dims4()?);
         let g = Geometry::new(&self, [xs.0, xs.1, xs.2, xs.3], [ws.0, ws.1, ws.2, ws.3])?;
         let want_dx = x.track_op();
-        let mut dx = if want_dx { vec![0f32; g.n * g.in_len()] } else { Vec::new() };
-        let dw = with_data(x, |x| {
+        let groups = g.n.div_ceil(GRADIENT_GROUP);
+        let (dx, parts) = with_data(x, |x| {
             with_data(weight, |weight| {
                 with_data(dy, |dy| {
-                    let groups = g.n.div_ceil(GRADIENT_GROUP);
-                    let dx_chunks: Vec<Option<&mut [f32]>> = if want_dx {
-                        dx.chunks_mut(GRADIENT_GROUP * g.in_len()).map(Some).collect()
-                    } else {
-                        (0..groups).map(|_| None).collect()
+                    // Weight gradient of a group of images, and where it is wanted the input gradient.
+                    let group = |i: usize, mut dx: Option<&mut [f32]>| {
+                        let mut dw = vec![0f32; g.o * g.k()];
+                        let images = i * GRADIENT_GROUP..g.n.min((i + 1) * GRADIENT_GROUP);
+                        for (place, image) in images.enumerate() {
+                            let dx = dx
+                                .as_deref_mut()
+                                .map(|d| &mut d[place * g.in_len()..(place + 1) * g.in_len()]);
+                            let x = &x[image * g.in_len()..(image + 1) * g.in_len()];
+                            let dy = &dy[image * g.out_len()..(image + 1) * g.out_len()];
+                            g.backward_one(x, weight, dy, &mut dw, dx);
+                        }
+                        dw
                     };
-                    let parts: Vec<Vec<f32>> = dx_chunks
-                        .into_par_iter()
-                        .zip(x.par_chunks(GRADIENT_GROUP * g.in_len()))
-                        .zip(dy.par_chunks(GRADIENT_GROUP * g.out_len()))
-                        .map(|((mut dx, x), dy)| {
-                            let mut dw = vec![0f32; g.o * g.k()];
-                            let images = x.chunks_exact(g.in_len()).zip(dy.chunks_exact(g.out_len()));
-                            for (i, (x, dy)) in images.enumerate() {
-                                let dx =
-                                    dx.as_deref_mut().map(|d| &mut d[i * g.in_len()..(i + 1) * g.in_len()]);
-                                g.backward_one(x, weight, dy, &mut dw, dx);
-                            }
-                            dw
-                        })
-                        .collect();
-                    let mut parts = parts.into_iter();
-                    let mut total = parts.next().unwrap_or_else(|| vec![0f32; g.o * g.k()]);
-                    for part in parts {
-                        total.iter_mut().zip(&part).for_each(|(t, p)| *t += p);
+                    if !want_dx {
+                        return (Vec::new(), (0..groups).into_par_iter().map(|i| group(i, None)).collect());
                     }
-                    total
+                    let parts: Vec<OnceLock<Vec<f32>>> = (0..groups).map(|_| OnceLock::new()).collect();
+                    let dx = in_chunks(x.len(), GRADIENT_GROUP * g.in_len(), |i, dx| {
+                        parts[i].get_or_init(|| group(i, Some(dx)));
+                    });
+                    (dx, parts.into_iter().filter_map(OnceLock::into_inner).collect::<Vec<_>>())
                 })
             })
         })???;
+        let mut dw = vec![0f32; g.o * g.k()];
+        for part in parts {
+            dw.iter_mut().zip(&part).for_each(|(t, p)| *t += p);
+        }
         let device = x.device();
         let dx = want_dx.then(|| Tensor::from_vec(dx, x.shape(), device)).transpose()?;
         Ok((dx, Tensor::from_vec(dw, weight.shape(), device)?))

@@ -1,14 +1,13 @@
 //! Depthwise 2-D convolution as sums of shifted planes.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::OnceLock};
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use super::{
     Activation,
     conv::{before, bias_gradient},
-    data, nchw, vectorized, with_data,
+    data, in_chunks, nchw, vectorized, with_data,
 };
 
 /// Convolution of each channel of `[n, c, h, w]` with its own kernel of `[c, 1, k, k]`, `k` 1, 3 or 5, zeros around, optional
@@ -253,15 +252,12 @@ impl Depthwise2d {
         if bias.is_some_and(|b| b.len() != g.c) {
             bail!("depthwise convolution: the bias does not fit");
         }
-        let mut out = vec![0f32; xs[0] * g.c * g.out_len()];
-        out.par_chunks_mut(g.out_len()).zip(x.par_chunks(g.in_len())).enumerate().for_each(
-            |(i, (out, x))| {
-                let ch = i % g.c;
-                let kernel = &w[ch * g.k * g.k..(ch + 1) * g.k * g.k];
-                g.forward_plane(x, kernel, bias.map_or(0.0, |b| b[ch]), out);
-                vectorized(|| activation.apply(out));
-            },
-        );
+        let out = in_chunks(xs[0] * g.c * g.out_len(), g.out_len(), |i, out| {
+            let (ch, x) = (i % g.c, &x[i * g.in_len()..(i + 1) * g.in_len()]);
+            let kernel = &w[ch * g.k * g.k..(ch + 1) * g.k * g.k];
+            g.forward_plane(x, kernel, bias.map_or(0.0, |b| b[ch]), out);
+            vectorized(|| activation.apply(out));
+        });
         Ok((out, Shape::from((xs[0], g.c, g.oh, g.ow))))
     }
 
@@ -270,28 +266,30 @@ impl Depthwise2d {
         let (xs, ws) = (x.dims4()?, w.dims4()?);
         let g = Geometry::new(self, [xs.0, xs.1, xs.2, xs.3], [ws.0, ws.1, ws.2, ws.3])?;
         let taps = g.k * g.k;
-        let mut dx = vec![0f32; xs.0 * g.c * g.in_len()];
-        // One row of kernel gradient for each plane, summed over the batch in order below.
-        let mut parts = vec![0f32; xs.0 * g.c * taps];
-        with_data(x, |x| {
+        // Kernel gradients of each image, summed over the batch in order below.
+        let parts: Vec<OnceLock<Vec<f32>>> = (0..xs.0).map(|_| OnceLock::new()).collect();
+        let dx = with_data(x, |x| {
             with_data(w, |w| {
                 with_data(dy, |dy| {
-                    dx.par_chunks_mut(g.in_len())
-                        .zip(x.par_chunks(g.in_len()))
-                        .zip(dy.par_chunks(g.out_len()))
-                        .zip(parts.par_chunks_mut(taps))
-                        .enumerate()
-                        .for_each(|(i, (((dx, x), dy), dk))| {
-                            let ch = i % g.c;
-                            g.backward_plane(x, &w[ch * taps..(ch + 1) * taps], dy, dx, dk);
+                    in_chunks(x.len(), g.c * g.in_len(), |image, dx| {
+                        parts[image].get_or_init(|| {
+                            let mut part = vec![0f32; g.c * taps];
+                            let planes = dx.chunks_exact_mut(g.in_len()).zip(part.chunks_exact_mut(taps));
+                            for (ch, (dx, dk)) in planes.enumerate() {
+                                let plane = image * g.c + ch;
+                                let x = &x[plane * g.in_len()..(plane + 1) * g.in_len()];
+                                let dy = &dy[plane * g.out_len()..(plane + 1) * g.out_len()];
+                                g.backward_plane(x, &w[ch * taps..(ch + 1) * taps], dy, dx, dk);
+                            }
+                            part
                         });
+                    })
                 })
             })
         })???;
         let mut dk = vec![0f32; g.c * taps];
-        for (i, part) in parts.chunks_exact(taps).enumerate() {
-            let ch = i % g.c;
-            dk[ch * taps..(ch + 1) * taps].iter_mut().zip(part).for_each(|(d, s)| *d += s);
+        for part in parts.into_iter().filter_map(OnceLock::into_inner) {
+            dk.iter_mut().zip(part).for_each(|(d, s)| *d += s);
         }
         let device = x.device();
         Ok((Tensor::from_vec(dx, x.shape(), device)?, Tensor::from_vec(dk, w.shape(), device)?))

@@ -18,6 +18,7 @@ mod sparse;
 mod temporal;
 
 use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
+use rayon::prelude::*;
 
 pub use conv::{Activation, Conv2d};
 pub use depthwise::Depthwise2d;
@@ -66,6 +67,23 @@ pub fn keep_freed_memory() {
 #[inline]
 fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
+}
+
+/// `len` zeros, of which `f` changes each run of `chunk` as it likes, in parallel; `f` gets the number of the run.
+///
+/// A run is zeroed where and when it is worked on, not all of the memory beforehand by one thread.
+fn in_chunks(len: usize, chunk: usize, f: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    out.spare_capacity_mut()[..len].par_chunks_mut(chunk.max(1)).enumerate().for_each(|(i, run)| {
+        for value in run.iter_mut() {
+            value.write(0.0);
+        }
+        // SAFETY: every element of the run was written just now.
+        f(i, unsafe { &mut *(std::ptr::from_mut(run) as *mut [f32]) });
+    });
+    // SAFETY: the runs cover the first `len` elements, and each was written.
+    unsafe { out.set_len(len) };
+    out
 }
 
 /// Splits NCHW dimensions.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{Activation, Conv2d, Depthwise2d, data, nchw, vectorized, with_data};
+use super::{Activation, Conv2d, Depthwise2d, data, in_chunks, nchw, vectorized, with_data};
 
 /// Mean and (biased) variance of each channel over one batch.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -157,23 +157,18 @@ impl NormGradient<'_> {
                 planes.fold((0.0, 0.0), |acc, p| (acc.0 + p.0, acc.1 + p.1))
             })
             .collect();
-        let mut dx = vec![0f32; self.x.len()];
-        dx.par_chunks_mut(area)
-            .zip(self.x.par_chunks(area))
-            .zip(self.y.par_chunks(area))
-            .zip(self.grad.par_chunks(area))
-            .enumerate()
-            .for_each(|(i, (((dx, x), y), grad))| {
-                let ch = i % c;
-                let (mean_dy, mean_hat) = ((sums[ch].0 / count) as f32, (sums[ch].1 / count) as f32);
-                let (mean, inverse) = (self.statistics.mean[ch], inverse[ch]);
-                let scale = self.gamma[ch] * inverse;
-                vectorized(|| {
-                    for (((d, &x), &y), &g) in dx.iter_mut().zip(x).zip(y).zip(grad) {
-                        *d = scale * (masked(g, y) - mean_dy - (x - mean) * inverse * mean_hat);
-                    }
-                });
+        let dx = in_chunks(self.x.len(), area, |i, dx| {
+            let (ch, plane) = (i % c, i * area..(i + 1) * area);
+            let (mean_dy, mean_hat) = ((sums[ch].0 / count) as f32, (sums[ch].1 / count) as f32);
+            let (mean, inverse) = (self.statistics.mean[ch], inverse[ch]);
+            let scale = self.gamma[ch] * inverse;
+            let (x, y, grad) = (&self.x[plane.clone()], &self.y[plane.clone()], &self.grad[plane]);
+            vectorized(|| {
+                for (((d, &x), &y), &g) in dx.iter_mut().zip(x).zip(y).zip(grad) {
+                    *d = scale * (masked(g, y) - mean_dy - (x - mean) * inverse * mean_hat);
+                }
             });
+        });
         let affine = sums.iter().map(|s| s.1 as f32).chain(sums.iter().map(|s| s.0 as f32)).collect();
         (dx, affine)
     }
@@ -205,9 +200,8 @@ impl CustomOp3 for ConvNorm {
         }
         let (gamma, beta) = affine.split_at(c);
         let statistics = BatchStatistics::of(&before, c, area);
-        let mut out = vec![0f32; before.len()];
-        out.par_chunks_mut(area).zip(before.par_chunks(area)).enumerate().for_each(|(i, (out, x))| {
-            let ch = i % c;
+        let out = in_chunks(before.len(), area, |i, out| {
+            let (ch, x) = (i % c, &before[i * area..(i + 1) * area]);
             let scale = gamma[ch] / (statistics.var[ch] + self.epsilon).sqrt();
             let shift = beta[ch] - scale * statistics.mean[ch];
             vectorized(|| {

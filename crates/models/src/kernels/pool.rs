@@ -1,9 +1,8 @@
 //! Max pooling and max-feature-map, with gradients that go to one winner only.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
-use super::{data, nchw, vectorized, with_data};
+use super::{data, in_chunks, nchw, vectorized, with_data};
 
 /// 2x2 max pooling with stride 2 of `[n, c, h, w]`; an odd last row or column is left out. On a tie the first element
 /// wins the whole gradient; NaN wins always.
@@ -41,8 +40,8 @@ impl CustomOp1 for MaxPool2 {
             bail!("max pooling of {h}x{w}");
         }
         let x = data(storage, layout)?;
-        let mut out = vec![0f32; n * c * oh * ow];
-        out.par_chunks_mut(oh * ow).zip(x.par_chunks(h * w)).for_each(|(out, x)| {
+        let out = in_chunks(n * c * oh * ow, oh * ow, |i, out| {
+            let x = &x[i * h * w..(i + 1) * h * w];
             vectorized(|| {
                 for (out, rows) in out.chunks_exact_mut(ow).zip(x.chunks_exact(2 * w)) {
                     let (top, bottom) = rows.split_at(w);
@@ -60,28 +59,33 @@ impl CustomOp1 for MaxPool2 {
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (_, _, h, w) = arg.dims4()?;
         let (oh, ow) = (h / 2, w / 2);
-        let mut dx = vec![0f32; arg.elem_count()];
-        with_data(arg, |x| {
+        let dx = with_data(arg, |x| {
             with_data(grad, |dy| {
-                dx.par_chunks_mut(h * w).zip(x.par_chunks(h * w)).zip(dy.par_chunks(oh * ow)).for_each(
-                    |((dx, x), dy)| {
-                        vectorized(|| {
-                            let rows = dx.chunks_exact_mut(2 * w).zip(x.chunks_exact(2 * w));
-                            for ((dx, x), dy) in rows.zip(dy.chunks_exact(ow)) {
-                                let ((top, bottom), (dtop, dbottom)) = (x.split_at(w), dx.split_at_mut(w));
-                                let windows = top.chunks_exact(2).zip(bottom.chunks_exact(2));
-                                let gradients = dtop.chunks_exact_mut(2).zip(dbottom.chunks_exact_mut(2));
-                                for (((top, bottom), (dtop, dbottom)), &g) in windows.zip(gradients).zip(dy) {
-                                    let (_, right, below) = winner(top, bottom);
-                                    let (above, under) = if below { (0.0, g) } else { (g, 0.0) };
-                                    (dtop[0], dtop[1]) = if right { (0.0, above) } else { (above, 0.0) };
-                                    (dbottom[0], dbottom[1]) =
-                                        if right { (0.0, under) } else { (under, 0.0) };
+                in_chunks(x.len(), h * w, |i, dx| {
+                    let (x, dy) = (&x[i * h * w..(i + 1) * h * w], &dy[i * oh * ow..(i + 1) * oh * ow]);
+                    // A line for each corner of the windows, laid side by side afterwards.
+                    let mut corners = [(); 4].map(|()| vec![0f32; ow]);
+                    vectorized(|| {
+                        let rows = dx.chunks_exact_mut(2 * w).zip(x.chunks_exact(2 * w));
+                        for ((dx, x), dy) in rows.zip(dy.chunks_exact(ow)) {
+                            let ((top, bottom), (dtop, dbottom)) = (x.split_at(w), dx.split_at_mut(w));
+                            let [a, b, c, d] = &mut corners;
+                            let lines = a.iter_mut().zip(b.iter_mut()).zip(c.iter_mut()).zip(d.iter_mut());
+                            let windows = top.chunks_exact(2).zip(bottom.chunks_exact(2));
+                            for (((((a, b), c), d), (top, bottom)), &g) in lines.zip(windows).zip(dy) {
+                                let (_, right, below) = winner(top, bottom);
+                                let (above, under) = if below { (0.0, g) } else { (g, 0.0) };
+                                (*a, *b) = if right { (0.0, above) } else { (above, 0.0) };
+                                (*c, *d) = if right { (0.0, under) } else { (under, 0.0) };
+                            }
+                            for (line, left, right) in [(dtop, &*a, &*b), (dbottom, &*c, &*d)] {
+                                for ((pair, &l), &r) in line.chunks_exact_mut(2).zip(left).zip(right) {
+                                    (pair[0], pair[1]) = (l, r);
                                 }
                             }
-                        });
-                    },
-                );
+                        }
+                    });
+                })
             })
         })??;
         Ok(Some(Tensor::from_vec(dx, arg.shape(), arg.device())?))
@@ -105,9 +109,8 @@ impl CustomOp1 for MaxHalves {
         }
         let half = c / 2 * h * w;
         let x = data(storage, layout)?;
-        let mut out = vec![0f32; n * half];
-        out.par_chunks_mut(half).zip(x.par_chunks(2 * half)).for_each(|(out, x)| {
-            let (a, b) = x.split_at(half);
+        let out = in_chunks(n * half, half, |i, out| {
+            let (a, b) = x[2 * i * half..2 * (i + 1) * half].split_at(half);
             vectorized(|| {
                 for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
                     *o = if second_wins(a, b) { b } else { a };
@@ -120,21 +123,19 @@ impl CustomOp1 for MaxHalves {
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (_, c, h, w) = arg.dims4()?;
         let half = c / 2 * h * w;
-        let mut dx = vec![0f32; arg.elem_count()];
-        with_data(arg, |x| {
+        let dx = with_data(arg, |x| {
             with_data(grad, |dy| {
-                dx.par_chunks_mut(2 * half).zip(x.par_chunks(2 * half)).zip(dy.par_chunks(half)).for_each(
-                    |((dx, x), dy)| {
-                        let (a, b) = x.split_at(half);
-                        let (da, db) = dx.split_at_mut(half);
-                        vectorized(|| {
-                            for ((((da, db), &a), &b), &g) in da.iter_mut().zip(db).zip(a).zip(b).zip(dy) {
-                                let second = second_wins(a, b);
-                                (*da, *db) = (if second { 0.0 } else { g }, if second { g } else { 0.0 });
-                            }
-                        });
-                    },
-                );
+                in_chunks(x.len(), 2 * half, |i, dx| {
+                    let (a, b) = x[2 * i * half..2 * (i + 1) * half].split_at(half);
+                    let (da, db) = dx.split_at_mut(half);
+                    let dy = &dy[i * half..(i + 1) * half];
+                    vectorized(|| {
+                        for ((((da, db), &a), &b), &g) in da.iter_mut().zip(db).zip(a).zip(b).zip(dy) {
+                            let second = second_wins(a, b);
+                            (*da, *db) = (if second { 0.0 } else { g }, if second { g } else { 0.0 });
+                        }
+                    });
+                })
             })
         })??;
         Ok(Some(Tensor::from_vec(dx, arg.shape(), arg.device())?))

@@ -1,9 +1,8 @@
 //! The end of a residual block.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
-use super::{Activation, conv::before, data, vectorized};
+use super::{Activation, conv::before, data, in_chunks, vectorized};
 
 /// `max(a + b, 0)` of two tensors of one shape, `[n, ...]`; NaN stays NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +24,14 @@ impl CustomOp2 for AddRelu {
         if l1.shape() != l2.shape() {
             bail!("a residual of {:?} on {:?}", l2.shape(), l1.shape());
         }
-        let mut out = vec![0f32; a.len()];
         let image = (a.len() / l1.dims().first().copied().unwrap_or(1).max(1)).max(1);
-        out.par_chunks_mut(image).zip(a.par_chunks(image)).zip(b.par_chunks(image)).for_each(
-            |((out, a), b)| {
-                vectorized(|| {
-                    out.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = a + b);
-                    Activation::Relu.apply(out);
-                });
-            },
-        );
+        let out = in_chunks(a.len(), image, |i, out| {
+            let (a, b) = (&a[i * image..][..out.len()], &b[i * image..][..out.len()]);
+            vectorized(|| {
+                out.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = a + b);
+                Activation::Relu.apply(out);
+            });
+        });
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
