@@ -329,10 +329,6 @@ mod tests {
             assert_eq!(found.metrics[2].estimate.value, value);
             assert!((found.metrics[3].estimate.value - (2.0 * value - 1.0)).abs() < 1e-9);
         }
-        assert_eq!(found_none(), None);
-    }
-
-    fn found_none() -> Option<Localisation> {
-        localisation(&[], MediaKind::Image)
+        assert_eq!(localisation(&[], MediaKind::Image), None);
     }
 }
