@@ -54,6 +54,8 @@ fn pair(
 }
 
 fn kernels(c: &mut Criterion) {
+    // As `candor train` does; candle's operations have it, too. Whether a call gets fresh pages would decide else.
+    keep_freed_memory();
     pair(
         c,
         "conv3x3 64-64 56x56",
@@ -142,10 +144,9 @@ fn networks(c: &mut Criterion) {
 /// Forward and backward of the networks in training mode, on a batch as their configurations have it;
 /// `benches/peers/training.py` does the same in PyTorch.
 fn training(c: &mut Criterion) {
+    keep_freed_memory();
     let mut group = c.benchmark_group("training");
     group.measurement_time(Duration::from_secs(10)).sample_size(10);
-    // As `candor train` does.
-    keep_freed_memory();
     let mut params = Params::new(1);
     let shape = ResidualNetConfig { planes: 7, widths: [16, 24, 48, 96], blocks: [1, 1, 2] };
     let image = ResidualNet::new(&mut params, &shape).expect("the shape makes sense");
