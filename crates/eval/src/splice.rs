@@ -217,6 +217,13 @@ pub fn localisation(composites: &[Composite], kind: MediaKind) -> Option<Localis
         let top = c.parts.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
         Some(f64::from(u8::from(top.1)))
     };
+    let all: Vec<Scored> = composites
+        .iter()
+        .flat_map(|c| c.parts.iter().map(|&(score, inside)| scored(c, score, inside)))
+        .collect();
+    let together = |metric: fn(&[&Scored]) -> Option<f64>| {
+        Estimate::bare(metric(&all.iter().collect::<Vec<_>>()).unwrap_or(f64::NAN))
+    };
     let row = |name: String, estimate: Estimate, note: String| MetricRow { name, estimate, note };
     let chance = composites.iter().map(inside).sum::<f64>() / composites.len() as f64;
     let metrics = vec![
@@ -226,6 +233,9 @@ pub fn localisation(composites: &[Composite], kind: MediaKind) -> Option<Localis
             String::new(),
         ),
         row(format!("{noun} EER, mean over composites"), mean(&|c| within(c, metrics::eer)), String::new()),
+        // Under one threshold for all: what is meant by the EER of segments elsewhere.
+        row(format!("{noun} AUROC, all together"), together(metrics::auroc), String::new()),
+        row(format!("{noun} EER, all together"), together(metrics::eer), String::new()),
         row(
             format!("highest {noun} in what was put in"),
             mean(&best),
@@ -327,7 +337,8 @@ mod tests {
             assert_eq!(found.composites, 6);
             assert_eq!(found.metrics[0].estimate.value, value);
             assert_eq!(found.metrics[2].estimate.value, value);
-            assert!((found.metrics[3].estimate.value - (2.0 * value - 1.0)).abs() < 1e-9);
+            assert_eq!(found.metrics[4].estimate.value, value);
+            assert!((found.metrics[5].estimate.value - (2.0 * value - 1.0)).abs() < 1e-9);
         }
         assert_eq!(localisation(&[], MediaKind::Image), None);
     }
