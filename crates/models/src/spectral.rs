@@ -27,6 +27,11 @@ const MOST: f32 = 2.0;
 /// Power that is added before the logarithm; a sine of amplitude 1 has 1/4.
 const FLOOR: f32 = 1e-11;
 
+/// Samples of a second.
+const SECOND: usize = Waveform::RATE as usize;
+/// Share of a second itself in its logit; the rest is that of the window around it. A second alone says little.
+const WITHIN: f64 = 0.3;
+
 /// Share of the peak that ends the silence before and after.
 const EDGE: f32 = 0.02;
 
@@ -74,25 +79,50 @@ impl Spectrogram {
         Ok(Tensor::from_vec(plane.repeat(3), (1, 3, ROWS, frames), &Device::Cpu)?)
     }
 
-    /// Mean and standard deviation over each channel of the wanted maps of an equalised window of 4 s.
-    pub(crate) fn describe(
-        &self,
-        net: &EfficientNetLite,
-        maps: &[usize],
-        window: &[f32],
-    ) -> Result<Vec<f32>> {
+    /// The wanted maps of an equalised window of 4 s.
+    pub(crate) fn maps(&self, net: &EfficientNetLite, maps: &[usize], window: &[f32]) -> Result<WindowMaps> {
         let last = maps.iter().copied().max().unwrap_or_default();
         let found = net.forward_to(&self.picture(window)?, last)?;
+        let planes = maps.iter().filter_map(|&m| found.get(m)).map(|map| {
+            let (_, _, height, width) = map.dims4()?;
+            Ok(Planes { height, width, values: map.flatten_all()?.to_vec1()? })
+        });
+        Ok(WindowMaps(planes.collect::<Result<_>>()?))
+    }
+}
+
+/// Channels of a map: frequency by time.
+struct Planes {
+    height: usize,
+    width: usize,
+    values: Vec<f32>,
+}
+
+/// Maps of a window.
+pub(crate) struct WindowMaps(Vec<Planes>);
+
+impl WindowMaps {
+    /// Mean and standard deviation over each channel of the maps.
+    pub(crate) fn describe(&self) -> Vec<f32> {
+        self.describe_part(0.0..1.0)
+    }
+
+    /// The same over a part of the window, in shares of its length.
+    fn describe_part(&self, part: Range<f64>) -> Vec<f32> {
         let mut out = Vec::new();
-        for map in maps.iter().filter_map(|&m| found.get(m)) {
-            let (_, _, h, w) = map.dims4()?;
-            for plane in map.flatten_all()?.to_vec1::<f32>()?.chunks_exact(h * w) {
-                let mean = plane.iter().sum::<f32>() / plane.len() as f32;
-                let variance = plane.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / plane.len() as f32;
+        for Planes { height, width, values } in &self.0 {
+            let first = ((part.start * *width as f64) as usize).min(width - 1);
+            let end = ((part.end * *width as f64).ceil() as usize).clamp(first + 1, *width);
+            let n = (height * (end - first)) as f32;
+            for plane in values.chunks_exact(height * width) {
+                let within =
+                    || plane.chunks_exact(*width).flat_map(|row| row.get(first..end).unwrap_or_default());
+                let mean = within().sum::<f32>() / n;
+                let variance = within().map(|v| (v - mean).powi(2)).sum::<f32>() / n;
                 out.extend([mean, variance.sqrt()]);
             }
         }
-        Ok(out)
+        out
     }
 }
 
@@ -134,18 +164,19 @@ impl SpectralDetector {
         })
     }
 
-    /// Logits of the linear layer for the windows of a timeline, and the whole of the cepstral network's answer. Windows
-    /// that overlap by half or more share one description.
-    pub(crate) fn both(&self, media: &Media) -> Result<(Vec<f64>, Detection)> {
+    /// Reads a recording by both.
+    pub(crate) fn both(&self, media: &Media) -> Result<Reading> {
         let Media::Audio(wave) = media else { return Err(Error::WrongKind("an audio detector".into())) };
-        let found = self.cepstral.detect(media)?;
-        let ScoreMap::Timeline { windows, .. } = &found.map else {
+        let cepstral = self.cepstral.detect(media)?;
+        let ScoreMap::Timeline { windows, .. } = &cepstral.map else {
             return Err(Error::model("audio", "no timeline"));
         };
         let samples = equalise(&wave.samples);
         let sound = between_silence(&samples);
         let place = |seconds: f64| (seconds * f64::from(Waveform::RATE)).round() as usize;
-        let (mut logits, mut described): (Vec<f64>, Option<(usize, f64)>) = (Vec::new(), None);
+        let (mut logits, mut described) = (Vec::new(), None::<(usize, f64)>);
+        // Of each second, how far the middle of the window is in which it was looked at, and its logit.
+        let mut seconds = vec![None::<(usize, f64)>; (samples.len() / SECOND).max(1)];
         for &(start, _) in windows {
             // A window that reaches into the silence is moved.
             let start = place(start).min(sound.end.saturating_sub(WINDOW)).max(sound.start);
@@ -154,16 +185,51 @@ impl SpectralDetector {
                 Some((at, logit)) if start.saturating_sub(at) <= WINDOW / 2 => logit,
                 _ => {
                     let window = tile(samples.get(start..end).unwrap_or_default(), WINDOW);
-                    let features = self.spectrogram.describe(&self.net, &self.maps, &window)?;
-                    let logit = self.linear.logit(&features)?;
+                    let maps = self.spectrogram.maps(&self.net, &self.maps, &window)?;
+                    let logit = self.linear.logit(&maps.describe())?;
                     described = Some((start, logit));
+                    for (i, second) in
+                        seconds.iter_mut().enumerate().take(end / SECOND + 1).skip(start / SECOND)
+                    {
+                        let from = (i * SECOND).clamp(start, end) - start;
+                        let to = ((i + 1) * SECOND).clamp(start, end) - start;
+                        let far = (i * SECOND + SECOND / 2).abs_diff(start + WINDOW / 2);
+                        if to - from < SECOND / 2 || second.is_some_and(|(least, _)| least <= far) {
+                            continue;
+                        }
+                        let share = |sample: usize| sample as f64 / WINDOW as f64;
+                        let within = self.linear.logit(&maps.describe_part(share(from)..share(to)))?;
+                        *second = Some((far, logit + WITHIN * (within - logit)));
+                    }
                     logit
                 }
             };
             logits.push(logit);
         }
-        Ok((logits, found))
+        // Silence at the ends has what is next to it.
+        let mut last = None;
+        for second in &mut seconds {
+            last = second.or(last);
+            *second = last;
+        }
+        for second in seconds.iter_mut().rev() {
+            last = second.or(last);
+            *second = last;
+        }
+        let whole = logits.first().copied().unwrap_or_default();
+        let seconds = seconds.into_iter().map(|s| s.map_or(whole, |s| s.1)).collect();
+        Ok(Reading { windows: logits, seconds, cepstral })
     }
+}
+
+/// What both parts of a [`SpectralDetector`] say.
+pub(crate) struct Reading {
+    /// Logits of the linear layer for the windows of the cepstral network's timeline.
+    pub(crate) windows: Vec<f64>,
+    /// Logits of the linear layer for each whole second.
+    seconds: Vec<f64>,
+    /// The whole of the cepstral network's answer.
+    pub(crate) cepstral: Detection,
 }
 
 impl Detector for SpectralDetector {
@@ -171,20 +237,38 @@ impl Detector for SpectralDetector {
         MediaKind::Audio
     }
 
-    /// The timeline is the sum of both; its mean is the recording's logit.
+    /// The mean over the windows of both is the recording's logit; the timeline has seconds.
     fn detect(&self, media: &Media) -> Result<Detection> {
-        let (linear, mut found) = self.both(media)?;
+        let Reading { windows: linear, seconds, cepstral: mut found } = self.both(media)?;
         let [of_linear, of_cepstral] = self.linear.mix()?;
-        let ScoreMap::Timeline { logits, .. } = &mut found.map else { return Ok(found) };
-        for (cell, linear) in logits.iter_mut().zip(&linear) {
-            *cell = (of_linear * linear + of_cepstral * f64::from(*cell)) as f32;
-        }
+        let ScoreMap::Timeline { logits, windows } = &mut found.map else { return Ok(found) };
         let n = logits.len().max(1) as f64;
-        found.logit = logits.iter().map(|&l| f64::from(l)).sum::<f64>() / n;
-        found.spread = (logits.iter().map(|&l| (f64::from(l) - found.logit).powi(2)).sum::<f64>() / n).sqrt();
+        let whole: Vec<f64> = logits
+            .iter()
+            .zip(&linear)
+            .map(|(&cepstral, linear)| of_linear * linear + of_cepstral * f64::from(cepstral))
+            .collect();
+        found.logit = whole.iter().sum::<f64>() / n;
+        found.spread = (whole.iter().map(|l| (l - found.logit).powi(2)).sum::<f64>() / n).sqrt();
         if !found.logit.is_finite() {
             return Err(Error::NotFinite("audio".into()));
         }
+        let end = windows.iter().map(|w| w.1).fold(0.0, f64::max);
+        let last = seconds.len() - 1;
+        let cell = |i: usize| (i as f64, if i == last { end } else { i as f64 + 1.0 });
+        let cells: Vec<(f64, f64)> = (0..seconds.len()).map(cell).collect();
+        // Starts and ends of the windows rise.
+        let cepstral = |(from, to): (f64, f64)| {
+            let over = windows.partition_point(|w| w.1 <= from)..windows.partition_point(|w| w.0 < to);
+            let over = logits.get(over).unwrap_or_default();
+            over.iter().map(|&l| f64::from(l)).sum::<f64>() / over.len().max(1) as f64
+        };
+        let timeline = cells
+            .iter()
+            .zip(&seconds)
+            .map(|(&c, l)| (of_linear * l + of_cepstral * cepstral(c)) as f32)
+            .collect();
+        found.map = ScoreMap::Timeline { windows: cells, logits: timeline };
         Ok(found)
     }
 }
@@ -226,9 +310,45 @@ mod tests {
         let net = EfficientNetLite::new(&mut params, size).unwrap();
         let spectrogram = Spectrogram::new().unwrap();
         let x: Vec<f32> = (0..WINDOW).map(|n| (n as f32 * n as f32 * 1e-5).sin() * 0.1).collect();
-        let all = spectrogram.describe(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap();
-        let some = spectrogram.describe(&net, &[1, 2], &x).unwrap();
+        let all = spectrogram.maps(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap().describe();
+        let some = spectrogram.maps(&net, &[1, 2], &x).unwrap().describe();
         assert_eq!(all.len(), len(size, &[0, 1, 2, 3, 4, 5, 6]));
         assert_eq!(some, all[len(size, &[0])..len(size, &[0, 1, 2])]);
+    }
+
+    #[test]
+    fn a_part_of_a_window_is_described_by_itself() {
+        let half = |left: f32, right: f32| [[left; 4], [right; 4]].concat();
+        let planes = |values| WindowMaps(vec![Planes { height: 1, width: 8, values }]);
+        let maps = planes(half(1.0, 3.0));
+        assert_eq!(maps.describe(), [2.0, 1.0]);
+        assert_eq!(maps.describe_part(0.0..0.5), [1.0, 0.0]);
+        assert_eq!(maps.describe_part(0.5..1.0), [3.0, 0.0]);
+        // Never without a column.
+        assert_eq!(maps.describe_part(1.0..1.0), [3.0, 0.0]);
+    }
+
+    #[test]
+    fn a_timeline_has_seconds_up_to_the_end() {
+        let (network, lfcc) = (LfccNetConfig { widths: [2; 5] }, LfccConfig::default());
+        let detector =
+            SpectralDetector::new(&mut Params::new(4), &network, &lfcc, LiteSize::Lite0, &[0, 1]).unwrap();
+        for (length, expected) in [(0.6, 1), (1.9, 1), (6.5, 6), (70.2, 70)] {
+            let n = (length * f64::from(Waveform::RATE)) as usize;
+            let samples =
+                (0..n).map(|i: usize| if i < 3 * n / 4 { (i as f32 * 0.05).sin() * 0.2 } else { 0.0 });
+            let wave = Waveform {
+                samples: samples.collect(),
+                source_rate: Waveform::RATE,
+                source_channels: 1,
+                format: String::new(),
+                warnings: Vec::new(),
+            };
+            let found = detector.detect(&Media::Audio(wave)).unwrap();
+            let ScoreMap::Timeline { windows, logits } = found.map else { panic!("no timeline") };
+            assert_eq!((windows.len(), logits.len()), (expected, expected));
+            assert!(windows.windows(2).all(|w| w[0].1 == w[1].0));
+            assert!(windows[0].0 == 0.0 && (windows[expected - 1].1 - length).abs() < 1e-3);
+        }
     }
 }

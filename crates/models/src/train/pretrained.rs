@@ -406,7 +406,7 @@ impl Head {
                     };
                     let sound = heard.get(between_silence(&heard)).unwrap_or(&heard);
                     let window = tile(audio::stretch(sound, WINDOW, &mut rng), WINDOW);
-                    out.extend(spectrogram.describe(&self.net, &every_map(), &window)?);
+                    out.extend(spectrogram.maps(&self.net, &every_map(), &window)?.describe());
                 }
             }
         }
@@ -461,8 +461,9 @@ impl Head {
                         detector.both(&Media::Image(Condition::Web.apply(&pixels, &mut rng)))?
                     }
                     Both::Recordings(detector) => {
-                        let (windows, found) = detector.both(&Media::Audio(audio::recording(item)?))?;
-                        (windows.iter().sum::<f64>() / windows.len().max(1) as f64, found)
+                        let found = detector.both(&Media::Audio(audio::recording(item)?))?;
+                        let n = found.windows.len().max(1) as f64;
+                        (found.windows.iter().sum::<f64>() / n, found.cepstral)
                     }
                 };
                 Ok(found.abstain.is_none().then_some([linear, found.logit]))
