@@ -1,9 +1,13 @@
-//! Detection of generated pictures by features that were learned from photographs of things, beside those of residuals.
+//! Detection of generated pictures by features that were learned from photographs of things and by colour and texture, beside
+//! residuals.
 
 use candle_core::{Device, Tensor};
 use candor_features::{
     Media, MediaKind, Pixels,
-    image::launder::{crop, recompress, reflect_to, resize_exact, resize_to_longest},
+    image::{
+        APPEARANCE, appearance,
+        launder::{crop, recompress, reflect_to, resize_exact, resize_to_longest},
+    },
 };
 
 use crate::{
@@ -106,7 +110,12 @@ fn views(pixels: &Pixels, tiles: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(data, (n, 3, SIDE, SIDE), &Device::Cpu)?)
 }
 
-/// A [`ResidualDetector`] and a linear layer on frozen features, their logits added.
+/// A picture as its appearance is described: at the size and through the round of JPEG that all are looked at.
+pub(crate) fn seen(pixels: &Pixels) -> Pixels {
+    recompress(resize_to_longest(pixels, LONGEST), USUAL_QUALITY)
+}
+
+/// A [`ResidualDetector`] and a linear layer on frozen features and on [`appearance`], their logits added.
 pub(crate) struct PretrainedDetector {
     residual: ResidualDetector,
     net: EfficientNetLite,
@@ -123,7 +132,7 @@ impl PretrainedDetector {
         Ok(Self {
             residual: ResidualDetector::new(params, residual)?,
             net: EfficientNetLite::new(params, selection.size)?,
-            linear: FrozenLinear::new(params, selection.len())?,
+            linear: FrozenLinear::new(params, selection.len() + APPEARANCE)?,
             selection,
         })
     }
@@ -132,8 +141,9 @@ impl PretrainedDetector {
     pub(crate) fn both(&self, media: &Media) -> Result<(f64, Detection)> {
         let Media::Image(pixels) = media else { return Err(Error::WrongKind("an image detector".into())) };
         let found = self.residual.detect(media)?;
-        let seen = recompress(resize_to_longest(pixels, LONGEST), USUAL_QUALITY);
-        let features = self.selection.describe(&self.net, &seen, TILES)?;
+        let seen = seen(pixels);
+        let mut features = self.selection.describe(&self.net, &seen, TILES)?;
+        features.extend(appearance(&seen));
         Ok((self.linear.logit(&features)?, found))
     }
 }

@@ -228,6 +228,8 @@ whole_maps = [1, 2]
 copies = 1
 ridge = 0.03
 steps = 60
+appearance_ridge = 1.0
+appearance_share = 0.5
 residual_share = 0.25
 [pretrained.laundering]
 "#;

@@ -1,5 +1,6 @@
 //! Pictures: decoding, forensic features and the laundering that training and evaluation share.
 
+mod appearance;
 pub mod blockgrid;
 pub mod colour;
 mod decode;
@@ -13,6 +14,7 @@ pub mod spectrum;
 pub mod stats;
 pub mod wavelet;
 
+pub use appearance::{APPEARANCE, appearance};
 pub use decode::decode;
 pub use planes::Planes;
 pub use stats::{ImageStats, image_stats};

@@ -189,7 +189,7 @@ fn excess_kurtosis(values: &[f32]) -> f64 {
 const NOTHING: f64 = 1.5e-11;
 
 /// Pearson's correlation; 0 where a side does not vary.
-fn correlation(pairs: impl Iterator<Item = (f32, f32)>) -> f64 {
+pub(super) fn correlation(pairs: impl Iterator<Item = (f32, f32)>) -> f64 {
     let (mut n, mut x, mut y, mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for (a, b) in pairs {
         let (a, b) = (f64::from(a), f64::from(b));

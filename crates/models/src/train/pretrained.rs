@@ -4,13 +4,17 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{Read, Write},
+    ops::Range,
     sync::atomic::Ordering,
 };
 
 use candor_features::{
     Media,
     audio::{LfccConfig, equalise, launder::encode_somehow, tile},
-    image::launder::{Condition, resize_to_longest},
+    image::{
+        APPEARANCE, appearance,
+        launder::{Condition, resize_to_longest},
+    },
 };
 use rand::RngExt;
 use rayon::prelude::*;
@@ -29,7 +33,7 @@ use crate::{
     metrics::Scored,
     model_file::{Architecture, ModelFile},
     net::{EfficientNetLite, FROZEN, LfccNetConfig, LiteSize, Params, ResidualNetConfig, WEIGHT_UNIT},
-    pretrained::{LONGEST, PretrainedDetector, REACH, Selection},
+    pretrained::{LONGEST, PretrainedDetector, REACH, Selection, seen},
     spectral::{self, SpectralDetector, Spectrogram, between_silence},
 };
 
@@ -85,11 +89,31 @@ impl Kind {
         }
     }
 
-    /// Weight of the squared length of the layer, and steps of its solver.
-    fn solver(&self) -> (f64, u32) {
+    /// Steps of the solver.
+    fn steps(&self) -> u32 {
         match self {
-            Self::Pictures { task, .. } => (task.ridge, task.steps),
-            Self::Recordings { task, .. } => (task.ridge, task.steps),
+            Self::Pictures { task, .. } => task.steps,
+            Self::Recordings { task, .. } => task.steps,
+        }
+    }
+
+    /// The parts of the layer.
+    fn parts(&self) -> Vec<Part> {
+        match self {
+            Self::Pictures { task, selection, .. } => {
+                let deep = selection.len();
+                vec![
+                    Part { numbers: 0..deep, ridge: task.ridge, share: 1.0 - task.appearance_share },
+                    Part {
+                        numbers: deep..deep + APPEARANCE,
+                        ridge: task.appearance_ridge,
+                        share: task.appearance_share,
+                    },
+                ]
+            }
+            Self::Recordings { task, .. } => {
+                vec![Part { numbers: 0..spectral::len(task.size, &task.maps), ridge: task.ridge, share: 1.0 }]
+            }
         }
     }
 
@@ -106,9 +130,14 @@ impl Kind {
                 (task.ridge_growth, task.maps.iter().map(|&m| (m, 2 * channels[m])).collect())
             }
         };
+        let appearance = match self {
+            Self::Pictures { .. } => APPEARANCE,
+            Self::Recordings { .. } => 0,
+        };
         parts
             .iter()
             .flat_map(|&(map, n)| std::iter::repeat_n(growth.powf(map as f64 / 2.0) as f32, n))
+            .chain(std::iter::repeat_n(1.0, appearance))
             .collect()
     }
 
@@ -123,7 +152,9 @@ impl Kind {
     /// Everything in the configuration that the features of a copy depend on.
     fn law(&self) -> std::result::Result<String, toml::ser::Error> {
         match self {
-            Self::Pictures { task, .. } => Ok(format!("{TILES}\0{}", toml::to_string(&task.laundering)?)),
+            Self::Pictures { task, .. } => {
+                Ok(format!("appearance\0{TILES}\0{}", toml::to_string(&task.laundering)?))
+            }
             Self::Recordings { task, .. } => {
                 Ok(format!("spectrogram\0{}\0{}", task.encoded, toml::to_string(&task.laundering)?))
             }
@@ -133,7 +164,11 @@ impl Kind {
     /// Numbers that are computed of a copy, and where those that are used lie among them.
     fn places(&self) -> (usize, Vec<usize>) {
         match self {
-            Self::Pictures { selection, .. } => (Selection::all(selection.size).len(), selection.places()),
+            Self::Pictures { selection, .. } => {
+                let deep = Selection::all(selection.size).len();
+                let places = selection.places().into_iter().chain(deep..deep + APPEARANCE);
+                (deep + APPEARANCE, places.collect())
+            }
             Self::Recordings { task, .. } => {
                 let maps = every_map();
                 let start = |map: usize| spectral::len(task.size, maps.get(..map).unwrap_or_default());
@@ -154,6 +189,15 @@ impl Kind {
             }
         })
     }
+}
+
+/// Numbers of a description that are fitted together and apart from the others.
+struct Part {
+    numbers: Range<usize>,
+    /// Weight of the squared length of the part.
+    ridge: f64,
+    /// Share in the layer; parts are in units of their standard deviation on the training items.
+    share: f64,
 }
 
 fn every_map() -> Vec<usize> {
@@ -192,6 +236,15 @@ impl Layer {
         let sum: f64 = terms.map(|(((x, m), s), w)| f64::from(((x - m) * s).clamp(-REACH, REACH)) * w).sum();
         self.linear.bias + sum
     }
+}
+
+/// Standard deviation of a layer's logits for rows of these weights, which sum to 1.
+fn deviation(linear: &Linear, x: &[f32], weights: &[f64]) -> f64 {
+    let logit = |row: &[f32]| row.iter().zip(&linear.weights).map(|(x, w)| f64::from(*x) * w).sum::<f64>();
+    let logits: Vec<f64> = x.chunks_exact(linear.weights.len()).map(logit).collect();
+    let mean: f64 = logits.iter().zip(weights).map(|(l, w)| l * w).sum();
+    let variance: f64 = logits.iter().zip(weights).map(|(l, w)| (l - mean).powi(2) * w).sum();
+    variance.sqrt().max(1e-9)
 }
 
 impl Head {
@@ -325,9 +378,23 @@ impl Head {
             Error::config(run.config, "no collection has both classes: spectral.matched = false")
         })?;
         run.note(format!("fitting {d} weights on {n} descriptions"));
-        let (ridge, steps) = self.kind.solver();
-        let mut linear = logistic::fit(&x, d, &targets, &weights, ridge, steps)
-            .ok_or_else(|| Error::config(run.config, "nothing to fit"))?;
+        let parts = self.kind.parts();
+        let mut linear = Linear { weights: Vec::with_capacity(d), bias: 0.0 };
+        for Part { numbers, ridge, share } in &parts {
+            let apart: Vec<f32>;
+            let x = if parts.len() == 1 {
+                &x
+            } else {
+                apart = x.chunks_exact(d).flat_map(|row| &row[numbers.clone()]).copied().collect();
+                &apart
+            };
+            let part = logistic::fit(x, numbers.len(), &targets, &weights, *ridge, self.kind.steps())
+                .ok_or_else(|| Error::config(run.config, "nothing to fit"))?;
+            // One part has its scale from the logit.
+            let unit = if parts.len() == 1 { 1.0 } else { share / deviation(&part, x, &weights) };
+            linear.weights.extend(part.weights.iter().map(|w| w * unit));
+            linear.bias += part.bias * unit;
+        }
         linear.weights.iter_mut().zip(&restraint).for_each(|(w, &r)| *w /= f64::from(r));
         Ok(Layer { mean, scale, linear })
     }
@@ -386,6 +453,7 @@ impl Head {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
                     let laundered = task.laundering.launder(&small, &mut rng);
                     out.extend(all.describe(&self.net, &laundered, TILES)?);
+                    out.extend(appearance(&seen(&laundered)));
                 }
             }
             Kind::Recordings { task, spectrogram, .. } => {
