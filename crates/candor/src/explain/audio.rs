@@ -117,8 +117,12 @@ fn write_svg(
     let mut curve = String::new();
     let last = windows.len() - 1;
     for (i, (&(start, end), &e)) in windows.iter().zip(&evidence.parts).enumerate() {
-        let from = if i == 0 { start } else { f64::midpoint(start, end) };
-        write!(curve, "{}{:.1} {:.1}", if i == 0 { "M" } else { "L" }, x(from), y(e))?;
+        let middle = x(f64::midpoint(start, end));
+        if i == 0 {
+            write!(curve, "M{:.1} {:.1}H{middle:.1}", x(start), y(e))?;
+        } else {
+            write!(curve, "L{middle:.1} {:.1}", y(e))?;
+        }
         if i == last {
             write!(curve, "H{:.1}", x(end))?;
         }
