@@ -1,11 +1,11 @@
 //! How a picture looks, as numbers for a linear detector: how much luma and colour vary from place to place, how bright it
 //! is and how its colours go together.
 //!
-//! Colour is where generated pictures keep differing from photographs when the generator is one that was never seen:
-//! their colour varies more from place to place, and more smoothly (compare S. `McCloskey` and M. Albright, "Detecting GAN-Generated Imagery
-//! Using Saturation Cues", ICIP 2019, and H. Li et al., "Identification of Deep Network Generated Images Using
-//! Disparities in Color Components", Signal Processing 174, 2020). What luma alone says of its texture belongs to the
-//! generators that were seen.
+//! Colour is where generated pictures keep differing from genuine ones when the generator was never seen, most of all from
+//! scans, faces and renders: it varies more from place to place, and more smoothly (compare S. `McCloskey` and M. Albright,
+//! "Detecting GAN-Generated Imagery Using Saturation Cues", ICIP 2019, and H. Li et al., "Identification of Deep Network
+//! Generated Images Using Disparities in Color Components", Signal Processing 174, 2020). What luma alone says of its
+//! texture belongs to the generators that were seen.
 
 use rayon::prelude::*;
 
