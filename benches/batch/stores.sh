@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Runs `candor batch` against servers of object stores on loopback, each from its registry, in folders of their own.
 #
-#   benches/batch/stores.sh [CANDOR] [s3|az]...
+#   benches/batch/stores.sh [CANDOR] [s3|gs|az]...
 #
 # s3  moto, from PyPI
+# gs  moto, too: no registry has an emulator of Google's XML interface, which lists and reads as that of S3 does. Google's keys are
+#     not tried by this.
 # az  Azurite, from npm
-#
-# gs:// speaks a form of Google's interface (XML) that no emulator from a registry has.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 candor=$(realpath "${1:-$root/target/release/candor}")
 shift || true
-parts=${*:-s3 az}
+parts=${*:-s3 gs az}
 work=$(mktemp -d)
 server=
 trap 'kill $server 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -31,11 +31,13 @@ judge() { # name, address
     fi
     "$candor" batch "${2}missing.jpg" -o "$1-missing.jsonl" -q && echo "FAILED  $1: what is missing was no mistake" && exit 1
     kill "$server"
+    # Its port is free once it has gone.
+    wait "$server" 2>/dev/null || true
 }
 
 for part in $parts; do
     case $part in
-    s3)
+    s3 | gs)
         venv/bin/pip install -q 'moto[server,s3]' boto3
         venv/bin/moto_server -H 127.0.0.1 -p 5799 >s3.log 2>&1 & server=$!
         wait_for http://127.0.0.1:5799/
@@ -46,9 +48,11 @@ import os, sys, boto3
 s3 = boto3.client("s3", endpoint_url="http://127.0.0.1:5799")
 s3.create_bucket(Bucket="uploads")
 for name in os.listdir(sys.argv[1]):
-    s3.upload_file(os.path.join(sys.argv[1], name), "uploads", "in/" + name)
+    # Without keys, as gs:// asks below, only what is public is read.
+    s3.upload_file(os.path.join(sys.argv[1], name), "uploads", "in/" + name, ExtraArgs={"ACL": "public-read"})
 PY
-        judge s3 s3://uploads/in/
+        export GOOGLE_BASE_URL=http://127.0.0.1:5799 GOOGLE_SKIP_SIGNATURE=true GOOGLE_ALLOW_HTTP=true
+        judge "$part" "$part://uploads/in/"
         ;;
     az)
         npm install --silent --prefix node azurite >/dev/null

@@ -3,7 +3,7 @@
     pip install 'ray[data]' pyarrow
     python ray_scan.py FOLDER OUTPUT.parquet
 
-With Spark it is the same function in `DataFrame.mapInArrow`: see docs/platforms.md.
+With Spark it is the same function, see spark_scan.py.
 """
 
 import os

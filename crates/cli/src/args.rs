@@ -1072,13 +1072,15 @@ Open http://127.0.0.1:8720/ in a browser, drop files on it or paste a text. For 
 /v1/label, GET /v1/models, /metrics, /healthz and /readyz; GET /openapi.json describes them.
 
 It listens on this machine alone unless --listen says otherwise, which needs keys (or --insecure, behind something that \
-checks who asks). Uploads are kept in memory while they are scanned, and the log on standard error holds no names and no content.
+checks who asks). Uploads are kept in memory while they are scanned, and the log on standard error holds no names and no content. \
+With --jetstream jobs are done by `candor worker`, and no job is lost when the service stops: see docs/service.md.
 
 Examples:
   candor serve
   curl -s --data-binary @photo.jpg 'http://127.0.0.1:8720/v1/scan?name=photo.jpg'
   candor serve --new-key lab --keys keys.txt --per-minute 600
-  candor serve --listen 0.0.0.0:8720 --keys keys.txt --tls-certificate cert.pem --tls-key key.pem";
+  candor serve --listen 0.0.0.0:8720 --keys keys.txt --tls-certificate cert.pem --tls-key key.pem
+  candor serve --jetstream --nats nats://127.0.0.1:4222";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = SERVE_DETAILS)]
@@ -1136,6 +1138,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) reviews: Option<PathBuf>,
 
+    /// Give jobs (/v1/jobs) to the workers of a NATS JetStream queue, see `candor worker` [default: they are done here]
+    ///
+    /// Files wait in the bucket <prefix>_UPLOADS until their job is over; jobs are found by every instance of the service. A worker with --allow must name nats://<prefix>_UPLOADS/, too.
+    #[arg(long)]
+    pub(crate) jetstream: bool,
+
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
+
     /// Print the OpenAPI description and end
     #[arg(long)]
     pub(crate) openapi: bool,
@@ -1153,7 +1164,7 @@ Takes jobs from the stream <prefix>_JOBS, one tenant after the other, scans them
 <prefix>_RESULTS and only then acknowledges the job. A worker that dies leaves its jobs to the others; a job has one result \
 whatever happens. What nobody can do (no job, nothing to fetch after --max-deliver tries) goes with its reason to <prefix>_DEAD.
 
-A job is {\"id\": \"...\", \"uri\": \"s3://bucket/key\", \"meta\": ...} on the subject <prefix>.jobs.<tenant>. The uri is s3://, \
+A job is {\"id\": \"...\", \"uri\": \"s3://bucket/key\", \"name\": ..., \"meta\": ...} on the subject <prefix>.jobs.<tenant>. The uri is s3://, \
 gs://, az://, http(s)://, nats://<bucket>/<name> for JetStream's own object store or, where --allow names it, file://.
 
 Ctrl-C and SIGTERM let it finish what it has begun. Options can be set by a file (--config worker.toml: `allow = [\"s3://uploads/\"]`) \

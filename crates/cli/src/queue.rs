@@ -9,8 +9,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::object_store::ObjectStore;
+use async_nats::jetstream::stream::{
+    Config, DirectGetErrorKind, DiscardPolicy, RetentionPolicy, StorageType, Stream,
+};
 use async_nats::jetstream::{self, Context as JetStream};
+use candor_service::{Answer, Progress, Queue, QueueError, Upload};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +29,9 @@ pub(crate) struct Job {
     pub(crate) id: String,
     /// `s3://`, `gs://`, `az://`, `http(s)://`, `file://`, or `nats://<bucket>/<name>` for the object store of JetStream.
     pub(crate) uri: String,
+    /// What the verdict calls the file; its extension is compared with the content. Otherwise the `uri`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
     /// Handed on to the result.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub(crate) meta: serde_json::Value,
@@ -74,12 +81,25 @@ impl Names {
 
     /// The subject of a result: one for each job, so that the server can refuse a second.
     pub(crate) fn result(&self, tenant: &str, id: &str) -> String {
-        let id = if is_token(id) && id.len() <= 64 { id.to_owned() } else { digest(&[id]) };
-        format!("{}.results.{tenant}.{id}", self.prefix)
+        format!("{}.results.{tenant}.{}", self.prefix, token(id))
     }
 
-    pub(crate) fn dead(&self, tenant: &str) -> String {
-        format!("{}.dead.{tenant}", self.prefix)
+    /// The subject of what nobody can do; what is no job has no id.
+    pub(crate) fn dead(&self, tenant: &str, id: Option<&str>) -> String {
+        match id {
+            Some(id) => format!("{}.dead.{tenant}.{}", self.prefix, token(id)),
+            None => format!("{}.dead.{tenant}", self.prefix),
+        }
+    }
+
+    /// The subject that says of a job of the service how many files it has.
+    fn asked(&self, tenant: &str, id: &str) -> String {
+        format!("{}.asked.{tenant}.{id}", self.prefix)
+    }
+
+    /// The bucket of files that are there for one job.
+    pub(crate) fn uploads(&self) -> String {
+        self.stream("UPLOADS")
     }
 
     /// The tenant of a subject of jobs.
@@ -91,6 +111,11 @@ impl Names {
 /// Whether a text can be part of a subject.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// A text as part of a subject: itself, or its digest where it cannot be one.
+fn token(text: &str) -> String {
+    if is_token(text) && text.len() <= 64 { text.to_owned() } else { digest(&[text]) }
 }
 
 /// 128 bits of the parts, which hold no zero bytes, hexadecimal.
@@ -133,9 +158,9 @@ pub(crate) async fn open(args: &NatsArgs) -> anyhow::Result<Streams> {
             format!("cannot reach NATS at {}; is nats-server running there, with -js?", args.nats)
         })?;
     let js = jetstream::new(client);
-    let stream = |what: &str, subject: String, retention| Config {
+    let stream = |what: &str, subjects: Vec<String>, retention| Config {
         name: names.stream(what),
-        subjects: vec![subject],
+        subjects,
         retention,
         storage: StorageType::File,
         num_replicas: args.replicas,
@@ -147,13 +172,23 @@ pub(crate) async fn open(args: &NatsArgs) -> anyhow::Result<Streams> {
     let prefix = &names.prefix;
     let make = async |config: Config| {
         let name = config.name.clone();
-        js.get_or_create_stream(config).await.with_context(|| {
-            format!("cannot open the stream {name}; JetStream is needed: nats-server -js --store_dir DIR")
-        })
+        let subjects = config.subjects.clone();
+        let cannot =
+            || format!("cannot open the stream {name}; JetStream is needed: nats-server -js --store_dir DIR");
+        let stream = js.get_or_create_stream(config).await.with_context(cannot)?;
+        let mut found = stream.cached_info().config.clone();
+        if found.subjects != subjects {
+            // Made by an earlier version; everything else is the operator's.
+            found.subjects = subjects;
+            js.update_stream(found).await.with_context(cannot)?;
+        }
+        anyhow::Ok(stream)
     };
-    let jobs = make(stream("JOBS", format!("{prefix}.jobs.*"), RetentionPolicy::WorkQueue)).await?;
-    let results = make(stream("RESULTS", format!("{prefix}.results.*.*"), RetentionPolicy::Limits)).await?;
-    let dead = make(stream("DEAD", format!("{prefix}.dead.*"), RetentionPolicy::Limits)).await?;
+    let jobs = make(stream("JOBS", vec![format!("{prefix}.jobs.*")], RetentionPolicy::WorkQueue)).await?;
+    let results =
+        make(stream("RESULTS", vec![format!("{prefix}.results.*.*")], RetentionPolicy::Limits)).await?;
+    let buried = vec![format!("{prefix}.dead.*"), format!("{prefix}.dead.*.*")];
+    let dead = make(stream("DEAD", buried, RetentionPolicy::Limits)).await?;
     Ok(Streams { names, js, jobs, results, dead })
 }
 
@@ -168,25 +203,26 @@ fn local_path(uri: &str) -> Option<PathBuf> {
     reqwest::Url::parse(uri).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
 }
 
-/// Puts a file into the object store, unless its content is there, and gives its address.
-async fn upload(streams: &Streams, replicas: usize, path: &Path) -> anyhow::Result<String> {
-    let shown = candor::path_text(path);
-    let bucket = streams.names.stream("FILES");
-    let config = async_nats::jetstream::object_store::Config {
-        bucket: bucket.clone(),
+/// An object store of this name, made unless it is there.
+async fn bucket(js: &JetStream, name: String, replicas: usize) -> anyhow::Result<ObjectStore> {
+    if let Ok(store) = js.get_object_store(&name).await {
+        return Ok(store);
+    }
+    let config = jetstream::object_store::Config {
+        bucket: name.clone(),
         max_age: KEPT,
         storage: StorageType::File,
         num_replicas: replicas,
         ..Default::default()
     };
-    let store = match streams.js.get_object_store(&bucket).await {
-        Ok(store) => store,
-        Err(_) => streams
-            .js
-            .create_object_store(config)
-            .await
-            .with_context(|| format!("cannot make the object store {bucket}"))?,
-    };
+    js.create_object_store(config).await.with_context(|| format!("cannot make the object store {name}"))
+}
+
+/// Puts a file into the object store, unless its content is there, and gives its address.
+async fn upload(streams: &Streams, replicas: usize, path: &Path) -> anyhow::Result<String> {
+    let shown = candor::path_text(path);
+    let files = streams.names.stream("FILES");
+    let store = bucket(&streams.js, files.clone(), replicas).await?;
     let size = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.len();
     if size > candor::MAX_FILE_BYTES {
         bail!("{shown} is larger than the limit of {} bytes", candor::MAX_FILE_BYTES);
@@ -197,7 +233,104 @@ async fn upload(streams: &Streams, replicas: usize, path: &Path) -> anyhow::Resu
         let stored = store.put(name.as_str(), &mut bytes.as_slice()).await;
         stored.with_context(|| format!("cannot store {shown}"))?;
     }
-    Ok(format!("nats://{bucket}/{name}"))
+    Ok(format!("nats://{files}/{name}"))
+}
+
+/// Jobs of the service on the queue, whatever instance of it asked or is asked.
+pub(crate) struct ServiceQueue {
+    streams: Streams,
+    uploads: ObjectStore,
+    /// How many files a job has.
+    asked: Stream,
+}
+
+impl ServiceQueue {
+    pub(crate) async fn open(args: &NatsArgs) -> anyhow::Result<Self> {
+        let streams = open(args).await?;
+        let uploads = bucket(&streams.js, streams.names.uploads(), args.replicas).await?;
+        let config = Config {
+            name: streams.names.stream("ASKED"),
+            subjects: vec![streams.names.asked("*", "*")],
+            storage: StorageType::File,
+            num_replicas: args.replicas,
+            max_age: KEPT,
+            allow_direct: true,
+            ..Config::default()
+        };
+        let asked =
+            streams.js.get_or_create_stream(config).await.context("cannot open the stream of jobs")?;
+        Ok(Self { streams, uploads, asked })
+    }
+
+    async fn submit(&self, owner: &str, files: Vec<Upload>) -> anyhow::Result<String> {
+        let (tenant, id) = (tenant_of(owner), format!("{:032x}", rand::random::<u128>()));
+        let count = files.len();
+        for (i, Upload { name, bytes }) in files.into_iter().enumerate() {
+            let part = part(&id, i);
+            self.uploads.put(part.as_str(), &mut bytes.as_slice()).await?;
+            let uri = format!("nats://{}/{part}", self.streams.names.uploads());
+            let job = Job { id: part.clone(), uri, name: Some(name), meta: serde_json::Value::Null };
+            let message = PublishMessage::build().payload(serde_json::to_vec(&job)?.into()).message_id(&part);
+            self.streams.js.send_publish(self.streams.names.jobs(&tenant), message).await?.await?;
+        }
+        // Last: what is known here is on the queue.
+        self.streams
+            .js
+            .publish(self.streams.names.asked(&tenant, &id), count.to_string().into())
+            .await?
+            .await?;
+        Ok(id)
+    }
+
+    async fn progress(&self, owner: &str, id: &str) -> anyhow::Result<Option<Progress>> {
+        if !is_token(id) || id.len() > 64 {
+            return Ok(None);
+        }
+        let tenant = tenant_of(owner);
+        let Streams { names, results, dead, .. } = &self.streams;
+        let Some(count) = last(&self.asked, names.asked(&tenant, id)).await? else { return Ok(None) };
+        let count: usize = std::str::from_utf8(&count)?.parse()?;
+        let mut verdicts = Vec::new();
+        for i in 0..count {
+            let part = part(id, i);
+            if let Some(bytes) = last(results, names.result(&tenant, &part)).await? {
+                verdicts.push(serde_json::from_slice::<JobResult>(&bytes)?.verdict);
+            } else if let Some(bytes) = last(dead, names.dead(&tenant, Some(&part))).await? {
+                let reason = serde_json::from_slice::<Dead>(&bytes)?.reason;
+                return Ok(Some(Progress::Failed(format!("file {} of {count}: {reason}", i + 1))));
+            }
+        }
+        Ok(Some(if verdicts.len() == count { Progress::Done(verdicts) } else { Progress::Running }))
+    }
+}
+
+impl Queue for ServiceQueue {
+    fn put<'a>(&'a self, owner: &'a str, files: Vec<Upload>) -> Answer<'a, String> {
+        Box::pin(async move { self.submit(owner, files).await.map_err(|e| QueueError(format!("{e:#}"))) })
+    }
+
+    fn look<'a>(&'a self, owner: &'a str, id: &'a str) -> Answer<'a, Option<Progress>> {
+        Box::pin(async move { self.progress(owner, id).await.map_err(|e| QueueError(format!("{e:#}"))) })
+    }
+}
+
+/// The tenant of a key of the service.
+fn tenant_of(owner: &str) -> String {
+    if owner.is_empty() { "default".to_owned() } else { token(owner) }
+}
+
+/// The job on the queue for one file of a job of the service.
+fn part(id: &str, i: usize) -> String {
+    format!("{id}-{i}")
+}
+
+/// The last message of a subject.
+async fn last(stream: &Stream, subject: String) -> anyhow::Result<Option<Vec<u8>>> {
+    match stream.direct_get_last_for_subject(subject).await {
+        Ok(message) => Ok(Some(message.payload.to_vec())),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `candor enqueue`: a job for every file that the sources name.
@@ -223,14 +356,13 @@ pub(crate) fn enqueue(args: &EnqueueArgs) -> anyhow::Result<Exit> {
             let (uri, size, modified) = item?;
             let id = digest(&[&args.tenant, &uri, &size.to_string(), &modified.to_string()]);
             let local = if args.upload { local_path(&uri) } else { None };
-            let job = match local {
-                None => Job { id: id.clone(), uri, meta: serde_json::Value::Null },
-                Some(path) => Job {
-                    id: id.clone(),
-                    uri: upload(&streams, args.nats.replicas, &path).await?,
-                    meta: serde_json::json!({ "path": candor::path_text(&path) }),
-                },
+            let (uri, name) = match local {
+                None => (uri, None),
+                Some(path) => {
+                    (upload(&streams, args.nats.replicas, &path).await?, Some(candor::path_text(&path)))
+                }
             };
+            let job = Job { id: id.clone(), uri, name, meta: serde_json::Value::Null };
             let message = PublishMessage::build().payload(serde_json::to_vec(&job)?.into()).message_id(&id);
             acks.push_back(streams.js.send_publish(subject.clone(), message).await?);
             if acks.len() >= 256
@@ -437,5 +569,8 @@ mod tests {
         assert_ne!(odd, names.result("t", "a.b c>"));
         assert_eq!(names.tenant(&names.jobs("shop")), Some("shop"));
         assert!(Names::new("a.b").is_err());
+        assert_eq!(names.dead("t", Some("a-1")), "candor.dead.t.a-1");
+        assert_eq!(names.dead("t", None), "candor.dead.t");
+        assert!(is_token(&tenant_of("name.with.dots")) && tenant_of("") == "default");
     }
 }

@@ -1,13 +1,15 @@
 //! `candor serve`: the HTTP service.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use candor_service::{Config, Keys, openapi_json, serve};
+use candor_service::{Config, Keys, Queue, openapi_json, serve};
 
 use crate::args::ServeArgs;
 use crate::exit::Exit;
+use crate::queue::ServiceQueue;
 use crate::{report, scan};
 
 /// Runs the command.
@@ -64,7 +66,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         let _ = writeln!(io::stdout(), "listening on {scheme}://{address}/");
         let _ = io::stdout().flush();
     };
-    runtime.block_on(serve(config, scanner, cards, listening, stop()))?;
+    runtime.block_on(async {
+        let queue: Option<Arc<dyn Queue>> =
+            if args.jetstream { Some(Arc::new(ServiceQueue::open(&args.nats).await?)) } else { None };
+        anyhow::Ok(serve(config, scanner, cards, queue, listening, stop()).await?)
+    })?;
     Ok(Exit::Done)
 }
 

@@ -233,7 +233,9 @@ impl Worker {
         let job: Job = match serde_json::from_slice(&message.payload) {
             Ok(job) => job,
             // It will be no job the next time either.
-            Err(error) => return self.bury(tenant, &message, deliveries, &format!("no job: {error}")).await,
+            Err(error) => {
+                return self.bury(tenant, None, &message, deliveries, &format!("no job: {error}")).await;
+            }
         };
         let started = Instant::now();
         let work = self.judge(&job);
@@ -254,6 +256,7 @@ impl Worker {
                     Ok(()) => {
                         if message.double_ack().await.is_ok() {
                             self.metrics.done.fetch_add(1, Ordering::Relaxed);
+                            self.forget(&job.uri).await;
                         }
                     }
                     // The job comes again, here or elsewhere.
@@ -264,7 +267,21 @@ impl Worker {
                 let pause = Duration::from_secs(1 << deliveries.clamp(0, 6));
                 let _ = message.ack_with(AckKind::Nak(Some(pause))).await;
             }
-            Err(missing) => self.bury(tenant, &message, deliveries, &missing.message).await,
+            Err(missing) => {
+                self.bury(tenant, Some(&job.id), &message, deliveries, &missing.message).await;
+                self.forget(&job.uri).await;
+            }
+        }
+    }
+
+    /// Deletes what was uploaded for a job that is over; what is missed goes with its age.
+    async fn forget(&self, uri: &str) {
+        let bucket = self.streams.names.uploads();
+        let name = uri.strip_prefix("nats://").and_then(|rest| rest.strip_prefix(&bucket)?.strip_prefix('/'));
+        if let Some(name) = name
+            && let Ok(store) = self.streams.js.get_object_store(&bucket).await
+        {
+            let _ = store.delete(name).await;
         }
     }
 
@@ -273,7 +290,7 @@ impl Worker {
         let Some(slot) = self.slots().pop() else {
             return Err(Missing::new(ErrorCode::Internal, "no scanner is free", true));
         };
-        let (worker, name) = (Arc::clone(self), job.uri.clone());
+        let (worker, name) = (Arc::clone(self), job.name.clone().unwrap_or_else(|| job.uri.clone()));
         let done = tokio::task::spawn_blocking(move || {
             let verdict = worker.executor.scan(slot, &name, &bytes, 1);
             worker.slots().push(slot);
@@ -352,7 +369,7 @@ impl Worker {
     }
 
     /// Puts a job with the reason among the dead and takes it from the queue.
-    async fn bury(&self, tenant: &str, message: &Message, deliveries: i64, reason: &str) {
+    async fn bury(&self, tenant: &str, id: Option<&str>, message: &Message, deliveries: i64, reason: &str) {
         let dead = Dead {
             tenant: tenant.to_owned(),
             reason: reason.to_owned(),
@@ -360,11 +377,11 @@ impl Worker {
             message: String::from_utf8_lossy(&message.payload).into_owned(),
         };
         let stored = async {
-            let id = message.info().map_or_else(|_| String::new(), |i| i.stream_sequence.to_string());
+            let sequence = message.info().map_or_else(|_| String::new(), |i| i.stream_sequence.to_string());
             let publish = PublishMessage::build()
                 .payload(serde_json::to_vec(&dead)?.into())
-                .message_id(format!("dead-{tenant}-{id}"));
-            self.streams.js.send_publish(self.streams.names.dead(tenant), publish).await?.await?;
+                .message_id(format!("dead-{tenant}-{sequence}"));
+            self.streams.js.send_publish(self.streams.names.dead(tenant, id), publish).await?.await?;
             anyhow::Ok(())
         };
         match stored.await {

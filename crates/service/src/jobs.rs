@@ -1,14 +1,16 @@
 //! Scans that are asked for now and fetched later.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::keys::Owner;
@@ -20,6 +22,45 @@ use crate::{App, random_id};
 const KEPT: usize = 1000;
 /// Jobs that may wait, their bodies in memory.
 const WAITING: usize = 64;
+/// How long a queue may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A queue of jobs that other processes do, in place of this one. Owners are names of keys; the empty one is everybody's
+/// without keys.
+pub trait Queue: Send + Sync {
+    /// Takes a job with its files; gives the id that it is looked up by.
+    fn put<'a>(&'a self, owner: &'a str, files: Vec<Upload>) -> Answer<'a, String>;
+    /// How far an owner's job is; `None` when there is none of this id.
+    fn look<'a>(&'a self, owner: &'a str, id: &'a str) -> Answer<'a, Option<Progress>>;
+}
+
+/// What a [`Queue`] answers later.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueueError>> + Send + 'a>>;
+
+/// Why a [`Queue`] does not answer, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct QueueError(pub String);
+
+/// How far a job of a [`Queue`] is.
+#[derive(Debug)]
+pub enum Progress {
+    /// At least one of its files has no verdict yet.
+    Running,
+    /// The verdicts in the order of the files.
+    Done(Vec<candor::Verdict>),
+    /// Why it could not be finished.
+    Failed(String),
+}
+
+/// Waits for a queue, for so long.
+async fn patiently<T>(answer: Answer<'_, T>) -> Result<T, Problem> {
+    let late = || QueueError("no answer in time".to_owned());
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(late())).map_err(|error| {
+        tracing::error!(%error, "queue");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the queue does not answer").retry_after(5)
+    })
+}
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -44,6 +85,19 @@ pub(crate) struct Job {
     results: Option<Vec<candor::Verdict>>,
     /// Why it failed.
     error: Option<String>,
+}
+
+impl Job {
+    fn new(id: String) -> Self {
+        Self { id, status: Status::Running, results: None, error: None }
+    }
+
+    fn end(&mut self, results: Result<Vec<candor::Verdict>, String>) {
+        match results {
+            Ok(results) => (self.status, self.results) = (Status::Done, Some(results)),
+            Err(error) => (self.status, self.error) = (Status::Failed, Some(error)),
+        }
+    }
 }
 
 pub(crate) struct Jobs {
@@ -78,7 +132,7 @@ impl Jobs {
     }
 
     fn begin(&self, owner: Owner) -> Job {
-        let job = Job { id: random_id(), status: Status::Running, results: None, error: None };
+        let job = Job::new(random_id());
         self.table().jobs.insert(job.id.clone(), (owner, job.clone()));
         job
     }
@@ -86,10 +140,7 @@ impl Jobs {
     fn end(&self, id: &str, results: Result<Vec<candor::Verdict>, String>) {
         let mut table = self.table();
         if let Some((_, job)) = table.jobs.get_mut(id) {
-            match results {
-                Ok(results) => (job.status, job.results) = (Status::Done, Some(results)),
-                Err(error) => (job.status, job.error) = (Status::Failed, Some(error)),
-            }
+            job.end(results);
         }
         table.finished.push_back(id.to_owned());
         while table.finished.len() > KEPT {
@@ -102,8 +153,8 @@ impl Jobs {
 
 /// Judge files later
 ///
-/// Takes what `/v1/scan` takes and answers at once. The newest 1,000 finished jobs are kept until the service stops, for
-/// the key that asked.
+/// Takes what `/v1/scan` takes and answers at once. Jobs are kept for the key that asked: the newest 1,000 finished ones until
+/// the service stops or, where workers do them, for as long as the queue keeps their results.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs", params(JobQuery),
     request_body(content(([u8] = "application/octet-stream"), (crate::openapi::Form = "multipart/form-data"))),
@@ -111,7 +162,7 @@ impl Jobs {
         (status = 202, description = "The job; `Location` says where it is", body = Job),
         (status = 400, description = "The request cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The request is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Too many jobs wait", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many jobs wait, or the queue does not answer", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create(
@@ -130,8 +181,18 @@ pub(crate) async fn create(
         Uploads::One(upload) => vec![upload],
         Uploads::Form(uploads) => uploads,
     };
+    let job = match &app.queue {
+        Some(queue) => Job::new(patiently(queue.put(&owner.0, uploads)).await?),
+        None => begin(&app, owner, uploads, place),
+    };
+    let location = format!("/v1/jobs/{}", job.id);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response())
+}
+
+/// Scans files on the side; their place is free once that is done.
+fn begin(app: &Arc<App>, owner: Owner, uploads: Vec<Upload>, place: OwnedSemaphorePermit) -> Job {
     let job = app.jobs.begin(owner);
-    let id = job.id.clone();
+    let (app, id) = (Arc::clone(app), job.id.clone());
     tokio::spawn(async move {
         let _place = place;
         let mut results = Vec::with_capacity(uploads.len());
@@ -143,8 +204,7 @@ pub(crate) async fn create(
         }
         app.jobs.end(&id, Ok(results));
     });
-    let location = format!("/v1/jobs/{}", job.id);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response())
+    job
 }
 
 /// A job and, once it is done, its verdicts
@@ -153,6 +213,7 @@ pub(crate) async fn create(
     responses(
         (status = 200, description = "The job", body = Job),
         (status = 404, description = "There is none, or it was another key's", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The queue does not answer", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn show(
@@ -160,9 +221,19 @@ pub(crate) async fn show(
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
 ) -> Result<Json<Job>, Problem> {
-    let table = app.jobs.table();
-    match table.jobs.get(&id) {
+    let unknown = || Problem::not_found().detail("there is no such job");
+    if let Some(queue) = &app.queue {
+        let progress = patiently(queue.look(&owner.0, &id)).await?.ok_or_else(unknown)?;
+        let mut job = Job::new(id);
+        match progress {
+            Progress::Running => {}
+            Progress::Done(results) => job.end(Ok(results)),
+            Progress::Failed(error) => job.end(Err(error)),
+        }
+        return Ok(Json(job));
+    }
+    match app.jobs.table().jobs.get(&id) {
         Some((of, job)) if *of == owner => Ok(Json(job.clone())),
-        _ => Err(Problem::not_found().detail("there is no such job")),
+        _ => Err(unknown()),
     }
 }

@@ -31,7 +31,9 @@ use candor::{Exhibit, Scanner, Verdict};
 use candor_models::ModelFile;
 use tokio::sync::Semaphore;
 
+pub use jobs::{Answer, Progress, Queue, QueueError};
 pub use keys::{Key, Keys, NewKey};
+pub use multipart::Upload;
 pub use openapi::openapi_json;
 use problem::Problem;
 
@@ -110,6 +112,8 @@ pub(crate) struct App {
     taken: AtomicUsize,
     metrics: metrics::Metrics,
     jobs: jobs::Jobs,
+    /// Takes jobs in the place of `jobs`.
+    queue: Option<Arc<dyn Queue>>,
     reviews: reviews::Reviews,
     usage: keys::Usage,
     started: Instant,
@@ -165,7 +169,8 @@ impl App {
     }
 }
 
-/// Runs the service until `stop` is done; what was accepted is finished, for at most 30 s.
+/// Runs the service until `stop` is done; what was accepted is finished, for at most 30 s. Jobs go to `queue` where there is one, and are
+/// done here otherwise.
 ///
 /// # Errors
 /// When it would be open to everybody, or cannot listen.
@@ -173,6 +178,7 @@ pub async fn serve(
     config: Config,
     scanner: Scanner,
     cards: Vec<ModelFile>,
+    queue: Option<Arc<dyn Queue>>,
     listening: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -192,7 +198,7 @@ pub async fn serve(
     let listener = TcpListener::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let read_timeout = config.read_timeout;
-    let router = router(config, scanner, cards)?;
+    let router = router(config, scanner, cards, queue)?;
     let handle = axum_server::Handle::new();
     let stopper = handle.clone();
     tokio::spawn(async move {
@@ -230,12 +236,18 @@ fn slow_headers(
 ///
 /// # Errors
 /// When the reviews cannot be kept.
-pub fn router(config: Config, scanner: Scanner, cards: Vec<ModelFile>) -> Result<Router, Error> {
+pub fn router(
+    config: Config,
+    scanner: Scanner,
+    cards: Vec<ModelFile>,
+    queue: Option<Arc<dyn Queue>>,
+) -> Result<Router, Error> {
     let app = Arc::new(App {
         permits: Arc::new(Semaphore::new(config.threads)),
         taken: AtomicUsize::new(0),
         metrics: metrics::Metrics::new(),
         jobs: jobs::Jobs::default(),
+        queue,
         reviews: reviews::Reviews::open(config.reviews.as_deref())?,
         usage: keys::Usage::default(),
         started: Instant::now(),

@@ -16,9 +16,12 @@ const DRAINED: usize = 1 << 20;
 const NAME: usize = 1024;
 
 /// A file as it came.
-pub(crate) struct Upload {
-    pub(crate) name: String,
-    pub(crate) bytes: Vec<u8>,
+#[derive(Debug)]
+pub struct Upload {
+    /// What the client calls it; shortened to 1,024 bytes, not checked otherwise.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
 }
 
 /// What a request holds.

@@ -30,7 +30,7 @@ fn config() -> Config {
 }
 
 fn service(config: Config) -> Router {
-    router(config, Scanner::new().unwrap(), Vec::new()).unwrap()
+    router(config, Scanner::new().unwrap(), Vec::new(), None).unwrap()
 }
 
 struct Answer {

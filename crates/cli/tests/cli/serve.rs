@@ -11,6 +11,7 @@ use fantoccini::{ClientBuilder, Locator};
 use serde_json::{Value, json};
 
 use crate::util::candor;
+use crate::worker::Nats;
 
 /// A running service, ended with the test.
 struct Service {
@@ -119,6 +120,86 @@ fn slow_clients_are_let_go_and_do_not_stop_others() {
     let told = Command::new("kill").args(["-TERM", &service.child.id().to_string()]).status().unwrap();
     assert!(told.success());
     assert_eq!(service.child.wait().unwrap().code(), Some(0));
+}
+
+/// What a service on a queue is asked, another instance of it answers once a worker was there; other keys see nothing, and what was
+/// uploaded is gone.
+#[test]
+fn jobs_go_to_workers_where_there_is_a_queue() {
+    let Some(nats) = Nats::start() else {
+        println!("no nats-server: passed over");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let key = |name: &str| {
+        let args = ["serve", "--new-key", name, "--keys", "k.txt"];
+        let made = candor(folder.path()).args(args).assert().code(0);
+        String::from_utf8(made.get_output().stdout.clone()).unwrap().trim().to_owned()
+    };
+    let (lab, other) = (key("lab"), key("other.lab"));
+    let url = nats.url();
+    let args = ["--jetstream", "--nats", &url, "--keys", "k.txt"];
+    let first = start(folder.path(), &args);
+    let ask = |service: &Service, key: &str, method: &str, path: &str, kind: &str, body: &[u8]| {
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\ncontent-type: {kind}\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        request.extend(body);
+        let answer = raw(&service.address, &request);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().to_owned();
+        (status, serde_json::from_str::<Value>(body).unwrap())
+    };
+    let mut form = Vec::new();
+    for (name, file) in [("high.jpg", "tides.txt"), ("b.txt", "baltimore.txt")] {
+        form.extend(
+            format!("--X\r\ncontent-disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\n").bytes(),
+        );
+        form.extend(fs::read(sample(file)).unwrap());
+        form.extend(b"\r\n");
+    }
+    form.extend(b"--X--\r\n");
+    let kind = "multipart/form-data; boundary=X";
+    let (status, job) = ask(&first, &lab, "POST", "/v1/jobs", kind, &form);
+    assert_eq!((status.as_str(), &job["status"]), ("202", &json!("running")), "{job}");
+    let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    assert_eq!(ask(&first, &lab, "GET", &path, "", b"").1["status"], "running");
+    assert_eq!(ask(&first, &other, "GET", &path, "", b"").0, "404");
+    assert_eq!(ask(&first, &lab, "GET", "/v1/jobs/a.*", "", b"").0, "404");
+    let (_, alone) =
+        ask(&first, &other, "POST", "/v1/jobs?name=c.txt", "", &fs::read(sample("guxiang.txt")).unwrap());
+    drop(first);
+
+    let mut worker = nats.worker(folder.path(), &["--exit-when-empty"]);
+    assert_eq!(worker.0.wait().unwrap().code(), Some(0));
+    let second = start(folder.path(), &args);
+    let (_, done) = ask(&second, &lab, "GET", &path, "", b"");
+    assert_eq!(done["status"], "done", "{done}");
+    let found: Vec<&Value> = done["results"].as_array().unwrap().iter().collect();
+    assert_eq!((&found[0]["path"], &found[1]["path"]), (&json!("high.jpg"), &json!("b.txt")), "{done}");
+    assert_eq!((&found[0]["label"], &found[1]["label"]), (&json!("suspected"), &json!("no-sign")), "{done}");
+    let path = format!("/v1/jobs/{}", alone["id"].as_str().unwrap());
+    assert_eq!(ask(&second, &other, "GET", &path, "", b"").1["results"][0]["path"], "c.txt");
+    let left = async |bucket: &str| {
+        let js = async_nats::jetstream::new(async_nats::connect(&url).await.unwrap());
+        let store = js.get_object_store(bucket).await.unwrap();
+        futures_util::StreamExt::count(store.list().await.unwrap()).await
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(left("candor_UPLOADS")), 0);
+
+    // A worker that may not read uploads says so, and the job has failed.
+    let (_, job) = ask(&second, &lab, "POST", "/v1/jobs", "", b"text");
+    let mut worker = nats.worker(folder.path(), &["--exit-when-empty", "--allow", "s3://"]);
+    assert_eq!(worker.0.wait().unwrap().code(), Some(0));
+    let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    let (_, failed) = ask(&second, &lab, "GET", &path, "", b"");
+    assert_eq!(failed["status"], "failed", "{failed}");
+    assert!(failed["error"].as_str().unwrap().contains("--allow"), "{failed}");
+    assert_eq!(runtime.block_on(left("candor_UPLOADS")), 0);
 }
 
 /// A driver of a browser that this machine may have, ended with the test.

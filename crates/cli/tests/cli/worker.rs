@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::util::candor;
 
 /// A child that is ended with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -21,7 +21,7 @@ impl Drop for Running {
     }
 }
 
-struct Nats {
+pub(crate) struct Nats {
     server: Option<Running>,
     port: u16,
     store: tempfile::TempDir,
@@ -29,7 +29,7 @@ struct Nats {
 
 impl Nats {
     /// `None` without a nats-server.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
         let mut nats = Self { server: None, port, store: tempfile::tempdir().ok()? };
         nats.run()?;
@@ -57,7 +57,7 @@ impl Nats {
         Some(())
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
@@ -65,11 +65,14 @@ impl Nats {
         candor(folder).env("CANDOR_NATS", self.url()).args(args).assert().code(0)
     }
 
-    fn worker(&self, folder: &Path, args: &[&str]) -> Running {
+    /// A worker that may read every file of this machine, unless `args` name what it may.
+    pub(crate) fn worker(&self, folder: &Path, args: &[&str]) -> Running {
+        let allow: &[&str] = if args.contains(&"--allow") { &[] } else { &["--allow", "file://,nats://"] };
         let child = Command::new(assert_cmd::cargo::cargo_bin!("candor"))
             .current_dir(folder)
             .env("CANDOR_NATS", self.url())
-            .args(["worker", "--jobs", "1", "--allow", "file://"])
+            .args(["worker", "--jobs", "1"])
+            .args(allow)
             .args(args)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -230,7 +233,7 @@ fn uploaded_files_are_judged_by_a_worker_set_up_by_a_file() {
         let result: Value = serde_json::from_str(line).unwrap();
         assert!(result["uri"].as_str().unwrap().starts_with("nats://candor_FILES/"), "{result}");
         assert_eq!(result["verdict"]["label"], "no-sign", "{result}");
-        paths.push(result["meta"]["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
+        paths.push(result["verdict"]["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
     }
     paths.sort();
     assert_eq!(paths, ["0.txt", "1.txt", "2.txt", "same.txt"]);
