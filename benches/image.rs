@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use candor_features::image::{
-    Planes, blockgrid::block_grid, colour::colour_stats, image_stats, launder, noise::noise_map, npr::npr,
-    residual::median_residual, spectrum::spectrum, wavelet::hh_undecimated,
+    Planes, blockgrid::block_grid, chroma, colour::colour_stats, image_stats, launder, noise::noise_map,
+    npr::npr, residual::median_residual, spectrum::spectrum, wavelet::hh_undecimated,
 };
 use candor_features::{Limits, Pixels, decode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -60,6 +60,7 @@ fn features(c: &mut Criterion) {
     group.bench_function("block grid", |b| b.iter(|| block_grid(black_box(&luma))));
     group.bench_function("noise map", |b| b.iter(|| noise_map(black_box(&luma))));
     group.bench_function("colour", |b| b.iter(|| colour_stats(black_box(&planes))));
+    group.bench_function("chroma", |b| b.iter(|| chroma(black_box(&picture))));
     group.bench_function("image_stats", |b| b.iter(|| image_stats(black_box(&picture))));
     group.finish();
 }

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use candor_features::{
     Media, MediaKind, Pixels,
     image::{
-        APPEARANCE, appearance,
+        CHROMA, chroma,
         launder::{crop, recompress, reflect_to, resize_exact, resize_to_longest},
     },
 };
@@ -110,12 +110,12 @@ fn views(pixels: &Pixels, tiles: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(data, (n, 3, SIDE, SIDE), &Device::Cpu)?)
 }
 
-/// A picture as its appearance is described: at the size and through the round of JPEG that all are looked at.
+/// A picture as its colour is described: at the size and through the round of JPEG that all are looked at.
 pub(crate) fn seen(pixels: &Pixels) -> Pixels {
     recompress(resize_to_longest(pixels, LONGEST), USUAL_QUALITY)
 }
 
-/// A [`ResidualDetector`] and a linear layer on frozen features and on [`appearance`], their logits added.
+/// A [`ResidualDetector`] and a linear layer on frozen features and on [`chroma`], their logits added.
 pub(crate) struct PretrainedDetector {
     residual: ResidualDetector,
     net: EfficientNetLite,
@@ -132,7 +132,7 @@ impl PretrainedDetector {
         Ok(Self {
             residual: ResidualDetector::new(params, residual)?,
             net: EfficientNetLite::new(params, selection.size)?,
-            linear: FrozenLinear::new(params, selection.len() + APPEARANCE)?,
+            linear: FrozenLinear::new(params, selection.len() + CHROMA)?,
             selection,
         })
     }
@@ -143,7 +143,7 @@ impl PretrainedDetector {
         let found = self.residual.detect(media)?;
         let seen = seen(pixels);
         let mut features = self.selection.describe(&self.net, &seen, TILES)?;
-        features.extend(appearance(&seen));
+        features.extend(chroma(&seen));
         Ok((self.linear.logit(&features)?, found))
     }
 }

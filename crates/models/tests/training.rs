@@ -204,7 +204,12 @@ fn every_item_is_held_out_once_and_nothing_else_is_written() {
     let text = String::from_utf8(page.clone()).unwrap();
     // All 24 pictures, whatever their split, are measured.
     assert!(text.lines().any(|l| l.starts_with("| clean | AUROC |") && l.ends_with("| 12 | 12 |")), "{text}");
-    assert!(text.contains("mean of the folds") && text.contains("--folds group=2"), "{text}");
+    assert!(
+        text.contains("mean of the folds")
+            && text.contains("mean of pairs")
+            && text.contains("--folds group=2"),
+        "{text}"
+    );
     assert!(!run.dir.path().join("tiny.safetensors").exists());
     run.job(job, None).unwrap();
     assert_eq!(run.file("folds.md"), page);
@@ -228,8 +233,8 @@ whole_maps = [1, 2]
 copies = 1
 ridge = 0.03
 steps = 60
-appearance_ridge = 1.0
-appearance_share = 0.5
+chroma_ridge = 1.0
+chroma_share = 0.5
 residual_share = 0.25
 [pretrained.laundering]
 "#;

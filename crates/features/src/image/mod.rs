@@ -1,7 +1,7 @@
 //! Pictures: decoding, forensic features and the laundering that training and evaluation share.
 
-mod appearance;
 pub mod blockgrid;
+mod chroma;
 pub mod colour;
 mod decode;
 pub mod jpeg;
@@ -14,7 +14,7 @@ pub mod spectrum;
 pub mod stats;
 pub mod wavelet;
 
-pub use appearance::{APPEARANCE, appearance};
+pub use chroma::{CHROMA, chroma};
 pub use decode::decode;
 pub use planes::Planes;
 pub use stats::{ImageStats, image_stats};

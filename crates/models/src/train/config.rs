@@ -140,11 +140,11 @@ pub struct PretrainedTask {
     /// is heard, and the less of how it was made.
     #[serde(default = "alike")]
     pub ridge_growth: f64,
-    /// The same weight for the part of the head that is on colour and texture. It is fitted apart from the other, which has a
+    /// The same weight for the part of the head that is on colour. It is fitted apart from the other, which has four
     /// hundred times the numbers and would leave it nothing to explain.
-    pub appearance_ridge: f64,
+    pub chroma_ridge: f64,
     /// Share of that part in the head, from 0 to 1, both parts in units of their standard deviation on the training pictures.
-    pub appearance_share: f64,
+    pub chroma_share: f64,
     /// Steps of the solver.
     pub steps: u32,
     /// Share of the residual network's logit in the sum, from 0 to 1, both logits in units of their standard deviation on the

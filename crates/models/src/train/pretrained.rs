@@ -12,7 +12,7 @@ use candor_features::{
     Media,
     audio::{LfccConfig, equalise, launder::encode_somehow, tile},
     image::{
-        APPEARANCE, appearance,
+        CHROMA, chroma,
         launder::{Condition, resize_to_longest},
     },
 };
@@ -103,12 +103,8 @@ impl Kind {
             Self::Pictures { task, selection, .. } => {
                 let deep = selection.len();
                 vec![
-                    Part { numbers: 0..deep, ridge: task.ridge, share: 1.0 - task.appearance_share },
-                    Part {
-                        numbers: deep..deep + APPEARANCE,
-                        ridge: task.appearance_ridge,
-                        share: task.appearance_share,
-                    },
+                    Part { numbers: 0..deep, ridge: task.ridge, share: 1.0 - task.chroma_share },
+                    Part { numbers: deep..deep + CHROMA, ridge: task.chroma_ridge, share: task.chroma_share },
                 ]
             }
             Self::Recordings { task, .. } => {
@@ -130,14 +126,14 @@ impl Kind {
                 (task.ridge_growth, task.maps.iter().map(|&m| (m, 2 * channels[m])).collect())
             }
         };
-        let appearance = match self {
-            Self::Pictures { .. } => APPEARANCE,
+        let chroma = match self {
+            Self::Pictures { .. } => CHROMA,
             Self::Recordings { .. } => 0,
         };
         parts
             .iter()
             .flat_map(|&(map, n)| std::iter::repeat_n(growth.powf(map as f64 / 2.0) as f32, n))
-            .chain(std::iter::repeat_n(1.0, appearance))
+            .chain(std::iter::repeat_n(1.0, chroma))
             .collect()
     }
 
@@ -153,7 +149,7 @@ impl Kind {
     fn law(&self) -> std::result::Result<String, toml::ser::Error> {
         match self {
             Self::Pictures { task, .. } => {
-                Ok(format!("appearance\0{TILES}\0{}", toml::to_string(&task.laundering)?))
+                Ok(format!("chroma\0{TILES}\0{}", toml::to_string(&task.laundering)?))
             }
             Self::Recordings { task, .. } => {
                 Ok(format!("spectrogram\0{}\0{}", task.encoded, toml::to_string(&task.laundering)?))
@@ -166,8 +162,8 @@ impl Kind {
         match self {
             Self::Pictures { selection, .. } => {
                 let deep = Selection::all(selection.size).len();
-                let places = selection.places().into_iter().chain(deep..deep + APPEARANCE);
-                (deep + APPEARANCE, places.collect())
+                let places = selection.places().into_iter().chain(deep..deep + CHROMA);
+                (deep + CHROMA, places.collect())
             }
             Self::Recordings { task, .. } => {
                 let maps = every_map();
@@ -453,7 +449,7 @@ impl Head {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
                     let laundered = task.laundering.launder(&small, &mut rng);
                     out.extend(all.describe(&self.net, &laundered, TILES)?);
-                    out.extend(appearance(&seen(&laundered)));
+                    out.extend(chroma(&seen(&laundered)));
                 }
             }
             Kind::Recordings { task, spectrogram, .. } => {

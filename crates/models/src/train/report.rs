@@ -258,14 +258,21 @@ pub(crate) fn folds(
         let of_fold = |part: &Vec<Measured>| {
             metrics::auroc(&part.get(i).map(|m| m.scores.iter().collect::<Vec<_>>()).unwrap_or_default())
         };
-        let each: Vec<f64> = parts.iter().filter_map(of_fold).collect();
-        let value = each.iter().sum::<f64>() / each.len().max(1) as f64;
-        let low = each.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = each.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if !each.is_empty() {
+        let of_pairs = |part: &Vec<Measured>| part.get(i).map(|m| pairs(&m.scores)).unwrap_or_default();
+        let spreads = [
+            ("the folds", parts.iter().filter_map(of_fold).collect::<Vec<f64>>()),
+            (
+                "pairs of a genuine and a machine-made source in a fold",
+                parts.iter().flat_map(of_pairs).collect(),
+            ),
+        ];
+        for (of, each) in spreads.iter().filter(|(_, each)| !each.is_empty()) {
+            let value = each.iter().sum::<f64>() / each.len() as f64;
+            let low = each.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = each.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             overall.push(Row {
                 slice: all.condition.clone(),
-                metric: "AUROC, mean of the folds (lowest, highest)".into(),
+                metric: format!("AUROC, mean of {of} (lowest, highest)"),
                 estimate: Estimate { value, low, high },
                 items: counts(&all.scores),
             });
@@ -291,6 +298,17 @@ pub(crate) fn folds(
     );
     table(&mut out, &figures.groups);
     Some((overall, out))
+}
+
+/// AUROC of each genuine source against each machine-made one: their mean counts a small source like a large one.
+fn pairs(scores: &[Scored]) -> Vec<f64> {
+    let mut sources: [BTreeMap<&str, Vec<&Scored>>; 2] = Default::default();
+    for score in scores {
+        sources[usize::from(score.fabricated)].entry(&score.group).or_default().push(score);
+    }
+    let [genuine, fabricated] = &sources;
+    let against = |a: &Vec<&Scored>, b: &Vec<&Scored>| metrics::auroc(&[a.as_slice(), b.as_slice()].concat());
+    genuine.values().flat_map(|a| fabricated.values().filter_map(|b| against(a, b))).collect()
 }
 
 /// The model card.
@@ -385,6 +403,20 @@ fn table(out: &mut String, rows: &[Row]) {
 mod tests {
     use super::*;
     use manifest::{Item, Source};
+
+    #[test]
+    fn pairs_count_small_sources_like_large_ones() {
+        let score = |group: &str, fabricated: bool, score: f64| Scored {
+            name: String::new(),
+            score,
+            fabricated,
+            group: group.into(),
+        };
+        let mut scores = vec![score("few", false, 5.0), score("x", true, 3.0), score("y", true, 10.0)];
+        scores.extend((0..50).map(|_| score("many", false, 1.0)));
+        assert_eq!(pairs(&scores), [0.0, 1.0, 1.0, 1.0]);
+        assert!(pairs(&scores[..1]).is_empty());
+    }
 
     /// Two collections that are told apart within, at levels that mislead between them; a third has one class only.
     #[test]
