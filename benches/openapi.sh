@@ -5,7 +5,9 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 candor=${1:-$root/target/release/candor}
+candor=$(realpath "$candor")
 work=$(mktemp -d)
+cd "$work" # where schemathesis leaves its notes
 trap 'kill $pid 2>/dev/null || true; rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q schemathesis
