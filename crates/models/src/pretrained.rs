@@ -1,4 +1,4 @@
-//! Detection of generated pictures by features that were learned from photographs of things and by colour and texture, beside
+//! Detection of generated pictures by features that were learned from photographs of things and by how colour varies, beside
 //! residuals.
 
 use candle_core::{Device, Tensor};
