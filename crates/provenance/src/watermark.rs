@@ -7,6 +7,8 @@
 //! Counting bits is not enough: on flat areas all blocks give the same bit, which matches more than half of a message by
 //! itself. [`dwt_dct`] compares the votes of blocks that should be one with those that should be zero.
 
+use std::collections::VecDeque;
+
 use crate::marks::Draft;
 use crate::report::{Grade, Location, Says, Statement};
 
@@ -17,6 +19,9 @@ const MIN_SIDE: usize = 256;
 /// Bounds of `z` and of `t` from which on the mark is there, or may be.
 const STRONG: (f64, f64) = (6.0, 4.5);
 const WEAK: (f64, f64) = (4.5, 4.0);
+
+/// Variance that votes are taken to have at least. Those of a mark have more, recompressed or not.
+const LEAST_SPREAD: f64 = 0.04;
 
 const SDXL: &str = "101100111110110010010000011110111011000110011110";
 /// The constant has 48 digits, of which the two leading zeros are lost in writing.
@@ -102,12 +107,10 @@ pub fn dwt_dct(rgb: &[u8], width: usize, height: usize) -> Option<Mark> {
     let mut best: Option<Mark> = None;
     for (swapped, float) in [(false, false), (false, true), (true, false), (true, true)] {
         let variant = Variant { float, swapped };
-        let soft = votes(rgb, width, height, variant);
-        // The library's own votes read what was kept as it was better, graded ones what was recompressed.
-        let hard: Vec<f64> = soft.iter().map(|v| f64::from(u8::from(*v > 0.5))).collect();
-        for votes in [&hard, &soft] {
+        // The library's own votes read what was kept as it was better, the others what was recompressed.
+        for votes in votes(rgb, width, height, variant) {
             for (message, bits) in &messages {
-                let Some((z, t, matching)) = statistic(votes, bits) else { continue };
+                let Some((z, t, matching)) = statistic(&votes, bits) else { continue };
                 if best.is_none_or(|b| z.min(t) > b.z.min(b.t)) {
                     best = Some(Mark { message: *message, variant, z, t, matching, bits: bits.len() });
                 }
@@ -190,34 +193,133 @@ fn chroma(pixel: &[u8], variant: Variant) -> f64 {
     f64::from(u.clamp(0, 255))
 }
 
-/// One vote for each 8x8 pixels, row by row, by where in its step the largest coefficient of the block lies, its first left out: 0 at
-/// the first quarter, 1 at the third, and between them less sure along a sine; the library asks only for the half of the step.
-fn votes(rgb: &[u8], width: usize, height: usize, variant: Variant) -> Vec<f64> {
-    // The plane is cropped to multiples of 4; its low band has half of that.
-    let low_width = width / 4 * 2;
-    let low_height = height / 4 * 2;
-    let mut out = Vec::with_capacity((low_width / 4) * (low_height / 4));
-    let mut band = vec![0.0_f64; low_width * 4];
-    for block_row in 0..low_height / 4 {
-        for (y, row) in band.chunks_exact_mut(low_width).enumerate() {
-            let top = (block_row * 4 + y) * 2 * width * 3;
-            let Some(rows) = rgb.get(top..top + 2 * width * 3) else { return out };
-            let (upper, lower) = rows.split_at(width * 3);
-            for ((slot, up), down) in row.iter_mut().zip(upper.chunks_exact(6)).zip(lower.chunks_exact(6)) {
-                let sum: f64 =
-                    up.chunks_exact(3).chain(down.chunks_exact(3)).map(|p| chroma(p, variant)).sum();
-                *slot = sum / 2.0;
-            }
+/// One row of the low band: half the sum of each two by two values of U.
+fn low_row(rgb: &[u8], width: usize, low_width: usize, y: usize, variant: Variant) -> Vec<f64> {
+    let top = y * 2 * width * 3;
+    let Some(rows) = rgb.get(top..top + 2 * width * 3) else { return vec![0.0; low_width] };
+    let (upper, lower) = rows.split_at(width * 3);
+    let pairs = upper.chunks_exact(6).zip(lower.chunks_exact(6)).take(low_width);
+    let sum = |up: &[u8], down: &[u8]| -> f64 {
+        up.chunks_exact(3).chain(down.chunks_exact(3)).map(|p| chroma(p, variant)).sum()
+    };
+    pairs.map(|(up, down)| sum(up, down) / 2.0).collect()
+}
+
+/// What undoes, in one direction, the smoothing of colour by JPEG. Colour is stored at half the size; a decoder widens it with weights
+/// of three quarters and one quarter, so that the mean of each two values is an eighth, three quarters and an eighth of three stored
+/// ones. The inverse of that, up to four values away: `sqrt(2) (sqrt(8) - 3)^k`.
+const SHARPEN: [f64; 2 * REACH + 1] = [
+    0.001_225_489,
+    -0.007_142_675,
+    0.041_630_56,
+    -0.242_640_687,
+    std::f64::consts::SQRT_2,
+    -0.242_640_687,
+    0.041_630_56,
+    -0.007_142_675,
+    0.001_225_489,
+];
+const REACH: usize = 4;
+
+/// The places of the values around place `i` of `len` that [`SHARPEN`] weighs, mirrored at both ends: as a decoder repeats the outermost
+/// stored values, so their smoothed ones lie.
+fn around(i: usize, len: usize) -> impl Iterator<Item = usize> {
+    (0..SHARPEN.len()).map(move |k| match (i + k).checked_sub(REACH) {
+        None => REACH - i - k - 1,
+        Some(place) if place < len => place,
+        Some(place) => (2 * len).saturating_sub(place + 1),
+    })
+}
+
+/// [`SHARPEN`] along `row`.
+fn sharpen_along(row: &[f64]) -> Vec<f64> {
+    let at = |i: usize| row.get(i).copied().unwrap_or(0.0);
+    let before = around(0, row.len()).take(REACH);
+    let after = around(row.len().saturating_sub(1), row.len()).skip(REACH + 1);
+    let wide: Vec<f64> = before.map(at).chain(row.iter().copied()).chain(after.map(at)).collect();
+    wide.windows(SHARPEN.len())
+        .map(|near| near.iter().zip(SHARPEN).map(|(value, w)| value * w).sum())
+        .collect()
+}
+
+/// The vote of a coefficient by where in its step it lies: 0 at the first quarter, 1 at the third, and between them less sure along a
+/// sine; the library asks only for the half of the step.
+fn vote(coefficient: f64) -> f64 {
+    0.5 - 0.5 * (std::f64::consts::TAU * coefficient.abs() / STEP).sin()
+}
+
+/// The vote of a block's largest coefficient, the first left out.
+fn of_largest(block: &[f64; 16]) -> f64 {
+    vote(block.iter().skip(1).fold(0.0, |a, b| a.max(b.abs())))
+}
+
+/// The vote of a block's coefficients, the first left out, each with `exp(d / 2)` of its distance `d` from the block's mean: what
+/// was moved down is not the largest any more, but stands out.
+fn of_outliers(block: &[f64; 16]) -> f64 {
+    let mean = block.iter().sum::<f64>() / 16.0;
+    let farthest = block.iter().skip(1).fold(0.0_f64, |a, b| a.max((b - mean).abs()));
+    let (mut sum, mut total) = (0.0, 0.0);
+    for value in block.iter().skip(1) {
+        let behind = farthest - (value - mean).abs();
+        // The rest weighs less than a hundredth.
+        if behind < 10.0 {
+            let weight = (-behind / 2.0).exp();
+            sum += weight * vote(*value);
+            total += weight;
         }
-        for block in 0..low_width / 4 {
-            let mut largest = f64::NEG_INFINITY;
-            for (y, row) in band.chunks_exact(low_width).enumerate() {
-                let cells = row.iter().skip(block * 4).take(4);
-                for value in cells.skip(usize::from(y == 0)) {
-                    largest = largest.max(value.abs());
+    }
+    sum / total
+}
+
+/// Votes of the blocks, row by row, read in four ways: the largest coefficient as the library reads it, yes or no; the same, graded;
+/// and, of the band without the smoothing of JPEG, the largest and the outlying ones, graded.
+///
+/// A block is 8x8 pixels.
+fn votes(rgb: &[u8], width: usize, height: usize, variant: Variant) -> [Vec<f64>; 4] {
+    // The plane is cropped to multiples of 4; its low band has half of that.
+    let (low_width, low_height) = (width / 4 * 2, height / 4 * 2);
+    let mut out: [Vec<f64>; 4] = Default::default();
+    // Rows of the band as they are and sharpened along them, from `REACH` before those of the blocks to as many after them.
+    let mut rows: VecDeque<(Vec<f64>, Vec<f64>)> = VecDeque::new();
+    let mut next = 0;
+    let mut sharp = vec![vec![0.0; low_width]; 4];
+    for top in (0..low_height / 4).map(|r| r * 4) {
+        while next < (top + 4 + REACH).min(low_height) {
+            let row = low_row(rgb, width, low_width, next, variant);
+            let along = sharpen_along(&row);
+            rows.push_back((row, along));
+            next += 1;
+        }
+        let first = next - rows.len();
+        for (y, out) in (top..).zip(&mut sharp) {
+            out.fill(0.0);
+            for (place, weight) in around(y, low_height).zip(SHARPEN) {
+                let Some((_, along)) = rows.get(place.saturating_sub(first)) else { continue };
+                for (slot, value) in out.iter_mut().zip(along) {
+                    *slot += weight * value;
                 }
             }
-            out.push(0.5 - 0.5 * (std::f64::consts::TAU * largest / STEP).sin());
+        }
+        let plain: Vec<&[f64]> =
+            rows.iter().skip(top - first).take(4).map(|(row, _)| row.as_slice()).collect();
+        let sharp: Vec<&[f64]> = sharp.iter().map(Vec::as_slice).collect();
+        for left in (0..low_width / 4).map(|b| b * 4) {
+            let block = |rows: &[&[f64]]| {
+                let mut out = [0.0; 16];
+                for (cells, row) in out.chunks_exact_mut(4).zip(rows) {
+                    cells.copy_from_slice(row.get(left..left + 4).unwrap_or(&[0.0; 4]));
+                }
+                out
+            };
+            let (plain, sharp) = (block(&plain), block(&sharp));
+            let graded = of_largest(&plain);
+            let found = [f64::from(u8::from(graded > 0.5)), graded, of_largest(&sharp), of_outliers(&sharp)];
+            for (list, value) in out.iter_mut().zip(found) {
+                list.push(value);
+            }
+        }
+        while rows.len() > 2 * REACH {
+            rows.pop_front();
         }
     }
     out
@@ -276,7 +378,9 @@ fn statistic(votes: &[f64], bits: &[bool]) -> Option<(f64, f64, usize)> {
     }
     let p = (ones.set + zeros.set) / (ones.all + zeros.all);
     let spread = (squares / (ones.all + zeros.all) - p * p).max(0.0);
-    let by_votes = spread * (1.0 / ones.all + 1.0 / zeros.all);
+    // Graded votes of a flat picture lie close together, and then small differences that mean nothing are many deviations.
+    let least = spread.max(LEAST_SPREAD);
+    let by_votes = least * (1.0 / ones.all + 1.0 / zeros.all);
     // The spread between bits that should be the same shows how independent the votes are.
     let by_bits = ones.variance_of_mean() + zeros.variance_of_mean();
     let difference = ones.set / ones.all - zeros.set / zeros.all;
@@ -356,6 +460,71 @@ mod tests {
         assert_eq!(marked.message, Message::StableDiffusion2);
         assert!(marked.z > STRONG.0, "{marked:?}");
         assert_eq!(statement(&marked).unwrap().grade, Grade::Strong);
+    }
+
+    /// Blue as a JPEG with colour at half the size gives it back: means of two by two, widened with three quarters of the nearest and
+    /// one quarter of the next.
+    fn halve_colour(rgb: &mut [u8], width: usize, height: usize) {
+        let (half_width, half_height) = (width / 2, height / 2);
+        let stored: Vec<f64> = (0..half_width * half_height)
+            .map(|i| {
+                let (x, y) = (i % half_width * 2, i / half_width * 2);
+                let at = |dx, dy| f64::from(rgb[((y + dy) * width + x + dx) * 3 + 2]);
+                (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1)) / 4.0
+            })
+            .collect();
+        let beside = |i: usize, len: usize| {
+            let next = if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(len - 1) };
+            (i / 2, next)
+        };
+        for y in 0..half_height * 2 {
+            for x in 0..half_width * 2 {
+                let ((x0, x1), (y0, y1)) = (beside(x, half_width), beside(y, half_height));
+                let across =
+                    |y: usize| 0.75 * stored[y * half_width + x0] + 0.25 * stored[y * half_width + x1];
+                rgb[(y * width + x) * 3 + 2] = (0.75 * across(y0) + 0.25 * across(y1)).round() as u8;
+            }
+        }
+    }
+
+    #[test]
+    fn sharpening_undoes_the_smoothing_of_colour() {
+        let stored: Vec<f64> = (0..40).map(|i| f64::from(i * i * 7 % 83)).collect();
+        let at = |i: i32| stored[i.clamp(0, 39) as usize];
+        let smooth: Vec<f64> = (0..40).map(|i| 0.75 * at(i) + 0.125 * (at(i - 1) + at(i + 1))).collect();
+        for (i, value) in stored.iter().enumerate() {
+            let back = sharpen_along(&smooth)[i];
+            assert!((back - value).abs() < 0.2, "{i}: {value} and {back}");
+        }
+    }
+
+    #[test]
+    fn a_mark_outlives_colour_at_half_the_size() {
+        let (width, height) = (320, 328);
+        let mut rgb = noise(width, height);
+        halve_colour(&mut rgb, width, height);
+        assert_eq!(statement(&dwt_dct(&rgb, width, height).unwrap()), None);
+        let mut rgb = noise(width, height);
+        mark(&mut rgb, width, height, &Message::StableDiffusion2.bits());
+        halve_colour(&mut rgb, width, height);
+        let found = dwt_dct(&rgb, width, height).unwrap();
+        assert_eq!(found.message, Message::StableDiffusion2);
+        assert_eq!(statement(&found).unwrap().grade, Grade::Strong, "{found:?}");
+        // Of the blocks, most are read as they were written with the sharpening, and many are not without it.
+        let bits = Message::StableDiffusion2.bits();
+        let read = votes(&rgb, width, height, found.variant).map(|votes| {
+            let right = votes.iter().zip(bits.iter().cycle()).filter(|(vote, bit)| (**vote > 0.5) == **bit);
+            right.count() as f64 / votes.len() as f64
+        });
+        assert!(read[0] < 0.7 && read[2] > 0.97 && read[3] > 0.85, "{read:?}");
+    }
+
+    #[test]
+    fn a_coefficient_that_was_moved_down_is_heard() {
+        let mut block = [270.0; 16];
+        block[6] = 36.0 * 6.0 + 9.0;
+        assert!(of_outliers(&block) < 0.05);
+        assert!((of_largest(&block) - 0.5).abs() < 0.01);
     }
 
     #[test]
