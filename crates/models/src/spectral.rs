@@ -31,6 +31,11 @@ const FLOOR: f32 = 1e-11;
 const SECOND: usize = Waveform::RATE as usize;
 /// Share of a second itself in its logit; the rest is that of the window around it. A second alone says little.
 const WITHIN: f64 = 0.3;
+/// How much more the cepstral network counts in a second than in the whole: the mean over the windows around a second, which it has,
+/// differs less from second to second.
+const SHARPER: f64 = 2.0;
+/// Share of the recording's logit in that of each second.
+const OF_WHOLE: f64 = 0.5;
 
 /// Share of the peak that ends the silence before and after.
 const EDGE: f32 = 0.02;
@@ -237,7 +242,8 @@ impl Detector for SpectralDetector {
         MediaKind::Audio
     }
 
-    /// The mean over the windows of both is the recording's logit; the timeline has seconds.
+    /// The mean over the windows of both is the recording's logit. The timeline has seconds: by how much each differs from their mean,
+    /// and half of the recording's logit.
     fn detect(&self, media: &Media) -> Result<Detection> {
         let Reading { windows: linear, seconds, cepstral: mut found } = self.both(media)?;
         let [of_linear, of_cepstral] = self.linear.mix()?;
@@ -263,11 +269,13 @@ impl Detector for SpectralDetector {
             let over = logits.get(over).unwrap_or_default();
             over.iter().map(|&l| f64::from(l)).sum::<f64>() / over.len().max(1) as f64
         };
-        let timeline = cells
+        let timeline: Vec<f64> = cells
             .iter()
             .zip(&seconds)
-            .map(|(&c, l)| (of_linear * l + of_cepstral * cepstral(c)) as f32)
+            .map(|(&c, l)| of_linear * l + SHARPER * of_cepstral * cepstral(c))
             .collect();
+        let beside = OF_WHOLE * found.logit - timeline.iter().sum::<f64>() / timeline.len() as f64;
+        let timeline = timeline.iter().map(|l| (l + beside) as f32).collect();
         found.map = ScoreMap::Timeline { windows: cells, logits: timeline };
         Ok(found)
     }
