@@ -1,7 +1,8 @@
-//! The score of a recording over time, below its waveform.
+//! The score of a recording over time, below its waveform and its spectrogram.
 
 use std::fmt::{self, Write};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use candor_features::Waveform;
 
 use super::markup::escape;
@@ -12,23 +13,26 @@ use crate::{Evidence, Verdict};
 const X: (f64, f64) = (64.0, 944.0);
 /// Upper and lower edges of the waveform.
 const WAVE: (f64, f64) = (56.0, 146.0);
-/// Upper and lower edges of the score panel.
-const SCORE: (f64, f64) = (170.0, 330.0);
+/// Upper and lower edges of the spectrogram.
+const SOUND: (f64, f64) = (158.0, 286.0);
+/// Upper edge of the score panel without a spectrogram, and its height.
+const SCORE: (f64, f64) = (170.0, 160.0);
 /// Columns of the waveform's envelope.
 const COLUMNS: usize = 880;
 
-/// An SVG of the recording; `None` when windows and figures do not fit each other.
+/// An SVG of the recording, with its spectrogram if the PNG of one is given; `None` when windows and figures do not fit each other.
 pub(super) fn draw(
     verdict: &Verdict,
     wave: &Waveform,
     windows: &[(f64, f64)],
     evidence: &Evidence,
+    spectrogram: Option<&[u8]>,
 ) -> Option<String> {
     if windows.is_empty() || windows.len() != evidence.parts.len() {
         return None;
     }
     let mut svg = String::new();
-    write_svg(&mut svg, verdict, wave, windows, evidence).ok()?;
+    write_svg(&mut svg, verdict, wave, windows, evidence, spectrogram).ok()?;
     Some(svg)
 }
 
@@ -38,21 +42,25 @@ fn write_svg(
     wave: &Waveform,
     windows: &[(f64, f64)],
     evidence: &Evidence,
+    spectrogram: Option<&[u8]>,
 ) -> fmt::Result {
+    let upper = SCORE.0 + if spectrogram.is_some() { SOUND.1 - SOUND.0 + 12.0 } else { 0.0 };
+    let score = (upper, upper + SCORE.1);
+    let height = score.1 + 50.0;
     let limit = scale_limit(&evidence.parts);
     // The last window may reach beyond a short recording that was padded.
     let seconds = windows.iter().fold(wave.seconds(), |s, w| s.max(w.1)).max(1e-3);
     let x = |s: f64| X.0 + (s / seconds).clamp(0.0, 1.0) * (X.1 - X.0);
-    let y = |e: f64| SCORE.1 - f64::midpoint(e / limit, 1.0) * (SCORE.1 - SCORE.0);
+    let y = |e: f64| score.1 - f64::midpoint(e / limit, 1.0) * SCORE.1;
     let name = escape(base_name(&verdict.path));
 
     writeln!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 380\" font-family=\"sans-serif\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 {height}\" font-family=\"sans-serif\" \
          font-size=\"12\">"
     )?;
     writeln!(svg, "<title>{name}</title>")?;
-    writeln!(svg, "<rect width=\"960\" height=\"380\" fill=\"#fff\"/>")?;
+    writeln!(svg, "<rect width=\"960\" height=\"{height}\" fill=\"#fff\"/>")?;
     writeln!(svg, "<text x=\"{}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{name}</text>", X.0)?;
     writeln!(svg, "<text x=\"{}\" y=\"41\">{}</text>", X.0, escape(&headline(verdict)))?;
     writeln!(
@@ -61,6 +69,9 @@ fn write_svg(
         envelope(&wave.samples, wave.seconds() / seconds)
     )?;
 
+    if let Some(png) = spectrogram {
+        write_spectrogram(svg, png, x(wave.seconds()) - X.0)?;
+    }
     // Grid and labels of the score axis.
     for step in -2..=2_i32 {
         let value = f64::from(step) * limit / 2.0;
@@ -75,7 +86,7 @@ fn write_svg(
             at + 4.0
         )?;
     }
-    let middle = f64::midpoint(SCORE.0, SCORE.1);
+    let middle = f64::midpoint(score.0, score.1);
     writeln!(
         svg,
         "<text transform=\"translate(18 {middle}) rotate(-90)\" text-anchor=\"middle\">evidence (ln LR)</text>"
@@ -84,18 +95,19 @@ fn write_svg(
     let step = tick(seconds);
     for i in 0..=(seconds / step + 1e-9) as usize {
         let (s, decimals) = (i as f64 * step, usize::from(step < 1.0));
-        writeln!(svg, "<path d=\"M{0:.1} {1:.1}v5\" stroke=\"#333\"/>", x(s), SCORE.1)?;
+        writeln!(svg, "<path d=\"M{0:.1} {1:.1}v5\" stroke=\"#333\"/>", x(s), score.1)?;
         writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{s:.decimals$}</text>",
             x(s),
-            SCORE.1 + 19.0
+            score.1 + 19.0
         )?;
     }
     writeln!(
         svg,
-        "<text x=\"{:.1}\" y=\"372\" text-anchor=\"middle\">seconds</text>",
-        f64::midpoint(X.0, X.1)
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">seconds</text>",
+        f64::midpoint(X.0, X.1),
+        height - 8.0
     )?;
 
     if let Some(threshold) = evidence.threshold.filter(|t| t.is_finite() && t.abs() <= limit) {
@@ -138,6 +150,25 @@ fn write_svg(
         )?;
     }
     writeln!(svg, "</svg>")
+}
+
+/// The spectrogram at the given width, with the ticks of its axis.
+fn write_spectrogram(svg: &mut String, png: &[u8], width: f64) -> fmt::Result {
+    let (top, bottom) = SOUND;
+    writeln!(
+        svg,
+        "<image id=\"spectrogram\" x=\"{}\" y=\"{top}\" width=\"{width:.1}\" height=\"{}\" preserveAspectRatio=\"none\" \
+         href=\"data:image/png;base64,{}\"/>",
+        X.0,
+        bottom - top,
+        BASE64_STANDARD.encode(png)
+    )?;
+    for (khz, at) in [(8, top), (4, f64::midpoint(top, bottom)), (0, bottom)] {
+        writeln!(svg, "<path d=\"M{:.1} {at:.1}h-4\" stroke=\"#333\"/>", X.0)?;
+        writeln!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{khz}</text>", X.0 - 6.0, at + 4.0)?;
+    }
+    let middle = f64::midpoint(top, bottom);
+    writeln!(svg, "<text transform=\"translate(18 {middle}) rotate(-90)\" text-anchor=\"middle\">kHz</text>")
 }
 
 /// Outline of the lowest and highest sample of each column, over the given share of the width.

@@ -120,7 +120,7 @@ fn picture(pixels: &Pixels, map: Option<&ScoreMap>, parts: &[f64]) -> Option<Exh
 fn recording(verdict: &Verdict, wave: &Waveform, map: Option<&ScoreMap>, scan: &Scan) -> Option<Exhibit> {
     let timeline = match (map, &scan.evidence) {
         (Some(ScoreMap::Timeline { windows, .. }), Some(evidence)) => {
-            audio::draw(verdict, wave, windows, evidence)
+            audio::draw(verdict, wave, windows, evidence, None)
         }
         _ => None,
     };
@@ -155,7 +155,8 @@ fn wav(samples: &[f32]) -> Vec<u8> {
     out
 }
 
-fn spectrogram(samples: &[f32]) -> Option<Vec<u8>> {
+/// See [`Exhibit::Recording`].
+pub(super) fn spectrogram(samples: &[f32]) -> Option<Vec<u8>> {
     let columns = COLUMNS.min((samples.len() / 128).max(1));
     let hop = samples.len().div_ceil(columns).max(1);
     let stft = Stft::new(512, 512, 128, WindowShape::Hann)?;

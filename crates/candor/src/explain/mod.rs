@@ -51,7 +51,7 @@ impl Artifact {
 
 /// Draws where the score of a scan comes from.
 ///
-/// A picture gets its heat map (PNG, longer side at most 1024 px), a recording its score over time (SVG), a text its
+/// A picture gets its heat map (PNG, longer side at most 1024 px), a recording its waveform, spectrogram and score over time (SVG), a text its
 /// marked sentences (HTML without scripts). `None` when the file was not judged or its detector names no parts.
 pub fn explain(scan: &Scan) -> Option<Artifact> {
     let (media, detection, evidence) =
@@ -61,7 +61,11 @@ pub fn explain(scan: &Scan) -> Option<Artifact> {
             ("heatmap.png", image::draw(pixels, cols, rows, &evidence.parts)?)
         }
         (Media::Audio(wave), ScoreMap::Timeline { windows, .. }) => {
-            ("timeline.svg", audio::draw(&scan.verdict, wave, windows, evidence)?.into_bytes())
+            let sound = exhibit::spectrogram(&wave.samples);
+            (
+                "timeline.svg",
+                audio::draw(&scan.verdict, wave, windows, evidence, sound.as_deref())?.into_bytes(),
+            )
         }
         (Media::Text(document), ScoreMap::Sentences { ranges, .. }) => {
             ("sentences.html", text::draw(&scan.verdict, document, ranges, &evidence.parts).into_bytes())
@@ -155,8 +159,12 @@ mod tests {
         let artifact = explain(&scan(name, Media::Audio(wave), map, vec![-1.0, 0.5, 2.5])).unwrap();
         let svg = String::from_utf8(artifact.bytes.clone()).unwrap();
         insta::assert_snapshot!(
-            svg.lines().filter(|l| !l.contains("id=\"wave\"")).collect::<Vec<_>>().join("\n")
+            svg.lines()
+                .filter(|l| !l.contains("id=\"wave\"") && !l.contains("id=\"spectrogram\""))
+                .collect::<Vec<_>>()
+                .join("\n")
         );
+        assert!(svg.contains("<image id=\"spectrogram\" x=\"64\" y=\"158\" width=\"880.0\""));
         assert!(!svg.contains("<script") && !svg.contains('\u{1b}') && !svg.contains('\u{202e}'));
     }
 
