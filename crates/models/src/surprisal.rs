@@ -1,5 +1,7 @@
 //! How much a text surprises two small language models, one of people's writing and one of machines'.
 
+use std::sync::OnceLock;
+
 use candor_features::text::{Segmentation, Trigram, WORD_BITS, trigrams};
 use half::f16;
 
@@ -168,8 +170,11 @@ impl Surprisal {
     /// Negative logarithm of the probability of each word in one of the models, in nats.
     fn surprise(&self, side: usize, text: &[Trigram]) -> Vec<f32> {
         let [words, pairs, triples] = &self.tables[side];
-        let count =
-            |table: &[f16], bucket: u32| table.get(bucket as usize).map_or(0.0_f32, |v| v.to_f32().exp_m1());
+        let counts = counts();
+        let count = |table: &[f16], bucket: u32| {
+            let stored = table.get(bucket as usize).and_then(|v| counts.get(usize::from(v.to_bits())));
+            stored.copied().unwrap_or_default()
+        };
         let flat = 0.5;
         let all = self.total[side] + flat * (1 << WORD_BITS) as f32;
         text.iter()
@@ -205,6 +210,13 @@ impl Surprisal {
     }
 }
 
+/// The count that each stored logarithm stands for, by its bits: a word asks for ten of them. Below zero there are none.
+fn counts() -> &'static [f32] {
+    static COUNTS: OnceLock<Vec<f32>> = OnceLock::new();
+    let count = |bits: u16| f16::from_bits(bits).to_f32().exp_m1();
+    COUNTS.get_or_init(|| (0..=f16::INFINITY.to_bits()).map(count).collect())
+}
+
 /// Mean, standard deviation, skewness, kurtosis, mean and standard deviation of the change from word to word, correlation of neighbours, 10th and
 /// 90th percentile.
 fn statistics(values: &[f32]) -> [f32; STATISTICS] {
@@ -218,14 +230,17 @@ fn statistics(values: &[f32]) -> [f32; STATISTICS] {
     let step_mean = steps.iter().sum::<f64>() / m;
     let step_sd = (steps.iter().map(|s| (s - step_mean).powi(2)).sum::<f64>() / m).sqrt();
     let lag = z.windows(2).map(|w| w[0] * w[1]).sum::<f64>() / m;
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let quantile = |q: f64| {
-        let at = q * (sorted.len() - 1) as f64;
+    let mut values = values.to_vec();
+    let mut quantile = |q: f64| {
+        let at = q * (values.len() - 1) as f64;
         let (low, part) = (at as usize, at.fract());
-        let high = (low + 1).min(sorted.len() - 1);
-        f64::from(sorted[low]) * (1.0 - part) + f64::from(sorted[high]) * part
+        // What is left of a place after the selection is below it.
+        let next = (low + 1).min(values.len() - 1);
+        let (before, high, _) = values.select_nth_unstable_by(next, f32::total_cmp);
+        let low = before.iter().copied().max_by(f32::total_cmp).unwrap_or(*high);
+        f64::from(low) * (1.0 - part) + f64::from(*high) * part
     };
+    let (tenth, last_tenth) = (quantile(0.1), quantile(0.9));
     [
         mean,
         sd,
@@ -234,8 +249,8 @@ fn statistics(values: &[f32]) -> [f32; STATISTICS] {
         steps.iter().map(|s| s.abs()).sum::<f64>() / m,
         step_sd,
         lag,
-        quantile(0.1),
-        quantile(0.9),
+        tenth,
+        last_tenth,
     ]
     .map(|v| v as f32)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use candor_features::{
     Media, MediaKind,
-    text::{Language, STYLE_FORMAT, STYLE_LEN, STYLE_NAMES, TextConfig, TextFeatures, features, spans},
+    text::{Language, STYLE_FORMAT, STYLE_LEN, STYLE_NAMES, TextConfig, TextFeatures, each_hit, features},
 };
 
 use crate::{
@@ -130,14 +130,17 @@ impl NgramDetector {
             }
             table
         });
-        let of = |bucket: &u32| match &table {
-            Some(table) => table.get(*bucket as usize).copied(),
-            None => f.bag.index.binary_search(bucket).ok().map(share),
+        let of = |bucket: u32| match &table {
+            Some(table) => table.get(bucket as usize).copied(),
+            None => f.bag.index.binary_search(&bucket).ok().map(share),
         };
         (0..f.segmentation.sentences.len())
             .map(|i| {
-                let hits = spans(&f.normalised.text, &f.segmentation, i..i + 1, &self.features.ngrams);
-                hits.iter().filter_map(of).sum::<f64>() as f32
+                let mut sum = 0.0;
+                each_hit(&f.normalised.text, &f.segmentation, i, &self.features.ngrams, |bucket| {
+                    sum += of(bucket).unwrap_or_default();
+                });
+                sum as f32
             })
             .collect()
     }

@@ -24,7 +24,7 @@ pub use decode::{decode, document};
 pub use language::{Language, language};
 pub use launder::{Quotes, TextCondition, TextLaundering};
 pub(crate) use mail::is_mail;
-pub use ngram::{Bag, NgramConfig, bag, spans};
+pub use ngram::{Bag, NgramConfig, bag, each_hit};
 pub use normalise::{Normalised, Oddities, normalise};
 pub use segment::{Segmentation, Word, WordKind, segment};
 pub use style::{FORMAT as STYLE_FORMAT, N as STYLE_LEN, NAMES as STYLE_NAMES, style};

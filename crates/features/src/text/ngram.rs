@@ -1,7 +1,5 @@
 //! Hashed n-grams of characters and words.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -94,16 +92,16 @@ pub fn bag(text: &str, segmentation: &Segmentation, config: &NgramConfig) -> Bag
     bag
 }
 
-/// The buckets that the sentences `range` of [`Segmentation::sentences`] hit, sorted, one entry a hit. All sentences
+/// Calls `sink` with the bucket of each n-gram of one of [`Segmentation::sentences`], in the order of the text. All sentences
 /// together hit each bucket of [`bag`] as often as its count says.
-pub fn spans(text: &str, segmentation: &Segmentation, range: Range<usize>, config: &NgramConfig) -> Vec<u32> {
-    let hasher = Hasher::new(config);
-    let mut hits = Vec::new();
-    for sentence in range.start..range.end.min(segmentation.sentences.len()) {
-        hasher.sentence(text, segmentation, sentence, &mut |bucket| hits.push(bucket));
-    }
-    sort(&mut hits, config.buckets());
-    hits
+pub fn each_hit(
+    text: &str,
+    segmentation: &Segmentation,
+    sentence: usize,
+    config: &NgramConfig,
+    mut sink: impl FnMut(u32),
+) {
+    Hasher::new(config).sentence(text, segmentation, sentence, &mut sink);
 }
 
 /// Sorts buckets by two passes over half of their bits each.
@@ -269,7 +267,10 @@ mod tests {
         let seg = segment(&text);
         let config = NgramConfig { bits: 16, ..NgramConfig::default() };
         let table = bag(&text, &seg, &config);
-        let mut hits = spans(&text, &seg, 0..seg.sentences.len(), &config);
+        let mut hits = Vec::new();
+        for sentence in 0..seg.sentences.len() {
+            each_hit(&text, &seg, sentence, &config, |bucket| hits.push(bucket));
+        }
         hits.sort_unstable();
         let runs: Vec<(u32, u32)> = hits.chunk_by(|a, b| a == b).map(|r| (r[0], r.len() as u32)).collect();
         assert_eq!(runs, table.index.iter().copied().zip(table.count.iter().copied()).collect::<Vec<_>>());
