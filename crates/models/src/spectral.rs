@@ -27,9 +27,11 @@ const MOST: f32 = 2.0;
 /// Power that is added before the logarithm; a sine of amplitude 1 has 1/4.
 const FLOOR: f32 = 1e-11;
 
+/// Seconds of a window, which are described one by one.
+pub(crate) const SECONDS: usize = 4;
 /// Samples of a second.
 const SECOND: usize = Waveform::RATE as usize;
-/// Share of a second itself in its logit; the rest is that of the window around it. A second alone says little.
+/// Share of a second itself in its logit; the rest is that of the windows that it is part of. A second alone says little.
 const WITHIN: f64 = 0.3;
 /// How much more the cepstral network counts in a second than in the whole: the mean over the windows around a second, which it has,
 /// differs less from second to second.
@@ -107,9 +109,11 @@ struct Planes {
 pub(crate) struct WindowMaps(Vec<Planes>);
 
 impl WindowMaps {
-    /// Mean and standard deviation over each channel of the maps.
-    pub(crate) fn describe(&self) -> Vec<f32> {
-        self.describe_part(0.0..1.0)
+    /// Mean and standard deviation over each channel of the maps, for each second of the window.
+    pub(crate) fn describe_seconds(&self) -> [Vec<f32>; SECONDS] {
+        std::array::from_fn(|k| {
+            self.describe_part(k as f64 / SECONDS as f64..(k + 1) as f64 / SECONDS as f64)
+        })
     }
 
     /// The same over a part of the window, in shares of its length.
@@ -138,6 +142,9 @@ pub(crate) fn len(size: LiteSize, maps: &[usize]) -> usize {
 }
 
 /// A linear layer on frozen features of spectrograms, its logit added to that of an [`LfccDetector`].
+///
+/// The layer reads single seconds of a window of four, and a window's logit is the mean of theirs: how much a channel varies within a
+/// second says more about how a sound was made than how much it varies from word to word.
 ///
 /// Frozen features of a network for things do not know any voice or microphone; statistics of its middle maps describe the
 /// texture of a spectrogram, in which vocoders differ from people whoever speaks.
@@ -180,8 +187,8 @@ impl SpectralDetector {
         let sound = between_silence(&samples);
         let place = |seconds: f64| (seconds * f64::from(Waveform::RATE)).round() as usize;
         let (mut logits, mut described) = (Vec::new(), None::<(usize, f64)>);
-        // Of each second, how far the middle of the window is in which it was looked at, and its logit.
-        let mut seconds = vec![None::<(usize, f64)>; (samples.len() / SECOND).max(1)];
+        // Of each second, the logits in the windows that hold at least half of it.
+        let mut seconds = vec![Vec::new(); (samples.len() / SECOND).max(1)];
         for &(start, _) in windows {
             // A window that reaches into the silence is moved.
             let start = place(start).min(sound.end.saturating_sub(WINDOW)).max(sound.start);
@@ -191,26 +198,30 @@ impl SpectralDetector {
                 _ => {
                     let window = tile(samples.get(start..end).unwrap_or_default(), WINDOW);
                     let maps = self.spectrogram.maps(&self.net, &self.maps, &window)?;
-                    let logit = self.linear.logit(&maps.describe())?;
+                    let mut logit = 0.0;
+                    for second in maps.describe_seconds() {
+                        logit += self.linear.logit(&second)? / SECONDS as f64;
+                    }
                     described = Some((start, logit));
                     for (i, second) in
                         seconds.iter_mut().enumerate().take(end / SECOND + 1).skip(start / SECOND)
                     {
                         let from = (i * SECOND).clamp(start, end) - start;
                         let to = ((i + 1) * SECOND).clamp(start, end) - start;
-                        let far = (i * SECOND + SECOND / 2).abs_diff(start + WINDOW / 2);
-                        if to - from < SECOND / 2 || second.is_some_and(|(least, _)| least <= far) {
-                            continue;
+                        if to - from >= SECOND / 2 {
+                            let share = |sample: usize| sample as f64 / WINDOW as f64;
+                            let within = self.linear.logit(&maps.describe_part(share(from)..share(to)))?;
+                            second.push(logit + WITHIN * (within - logit));
                         }
-                        let share = |sample: usize| sample as f64 / WINDOW as f64;
-                        let within = self.linear.logit(&maps.describe_part(share(from)..share(to)))?;
-                        *second = Some((far, logit + WITHIN * (within - logit)));
                     }
                     logit
                 }
             };
             logits.push(logit);
         }
+        let mean =
+            |found: &Vec<f64>| (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64);
+        let mut seconds: Vec<Option<f64>> = seconds.iter().map(mean).collect();
         // Silence at the ends has what is next to it.
         let mut last = None;
         for second in &mut seconds {
@@ -222,7 +233,7 @@ impl SpectralDetector {
             *second = last;
         }
         let whole = logits.first().copied().unwrap_or_default();
-        let seconds = seconds.into_iter().map(|s| s.map_or(whole, |s| s.1)).collect();
+        let seconds = seconds.into_iter().map(|s| s.unwrap_or(whole)).collect();
         Ok(Reading { windows: logits, seconds, cepstral })
     }
 }
@@ -318,8 +329,8 @@ mod tests {
         let net = EfficientNetLite::new(&mut params, size).unwrap();
         let spectrogram = Spectrogram::new().unwrap();
         let x: Vec<f32> = (0..WINDOW).map(|n| (n as f32 * n as f32 * 1e-5).sin() * 0.1).collect();
-        let all = spectrogram.maps(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap().describe();
-        let some = spectrogram.maps(&net, &[1, 2], &x).unwrap().describe();
+        let all = spectrogram.maps(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap().describe_part(0.0..1.0);
+        let some = spectrogram.maps(&net, &[1, 2], &x).unwrap().describe_part(0.0..1.0);
         assert_eq!(all.len(), len(size, &[0, 1, 2, 3, 4, 5, 6]));
         assert_eq!(some, all[len(size, &[0])..len(size, &[0, 1, 2])]);
     }
@@ -329,7 +340,8 @@ mod tests {
         let half = |left: f32, right: f32| [[left; 4], [right; 4]].concat();
         let planes = |values| WindowMaps(vec![Planes { height: 1, width: 8, values }]);
         let maps = planes(half(1.0, 3.0));
-        assert_eq!(maps.describe(), [2.0, 1.0]);
+        assert_eq!(maps.describe_part(0.0..1.0), [2.0, 1.0]);
+        assert_eq!(maps.describe_seconds(), [[1.0, 0.0], [1.0, 0.0], [3.0, 0.0], [3.0, 0.0]]);
         assert_eq!(maps.describe_part(0.0..0.5), [1.0, 0.0]);
         assert_eq!(maps.describe_part(0.5..1.0), [3.0, 0.0]);
         // Never without a column.

@@ -89,6 +89,19 @@ impl Kind {
         }
     }
 
+    /// Descriptions of a copy, each of which is fitted: of the whole picture, or of the seconds of a window.
+    fn per_copy(&self) -> usize {
+        match self {
+            Self::Pictures { .. } => 1,
+            Self::Recordings { .. } => spectral::SECONDS,
+        }
+    }
+
+    /// Descriptions of an item.
+    fn rows(&self) -> usize {
+        self.copies() * self.per_copy()
+    }
+
     /// Steps of the solver.
     fn steps(&self) -> u32 {
         match self {
@@ -152,12 +165,12 @@ impl Kind {
                 Ok(format!("chroma\0{TILES}\0{}", toml::to_string(&task.laundering)?))
             }
             Self::Recordings { task, .. } => {
-                Ok(format!("spectrogram\0{}\0{}", task.encoded, toml::to_string(&task.laundering)?))
+                Ok(format!("seconds\0{}\0{}", task.encoded, toml::to_string(&task.laundering)?))
             }
         }
     }
 
-    /// Numbers that are computed of a copy, and where those that are used lie among them.
+    /// Numbers of a description that are computed, and where those that are used lie among them.
     fn places(&self) -> (usize, Vec<usize>) {
         match self {
             Self::Pictures { selection, .. } => {
@@ -313,22 +326,24 @@ impl Head {
     ) -> Result<Vec<Vec<Measured>>> {
         let (items, fold_of): (Vec<&Item>, Vec<usize>) =
             self.items.iter().zip(fold_of).filter(|(i, _)| !i.dev).unzip();
-        let (d, copies) = (self.kind.places().1.len(), self.kind.copies());
+        let (d, rows_of_one) = (self.kind.places().1.len(), self.kind.rows());
         let x = self.features(run, data_digest, &items)?;
         (0..folds)
             .map(|fold| {
                 run.note(format!("fold {} of {folds}", fold + 1));
                 let others = || items.iter().zip(&fold_of).enumerate().filter(|(_, (_, f))| **f != fold);
-                let rows = |i: usize| x.get(i * copies * d..(i + 1) * copies * d).unwrap_or_default();
+                let rows =
+                    |i: usize| x.get(i * rows_of_one * d..(i + 1) * rows_of_one * d).unwrap_or_default();
                 let part: Vec<f32> = others().flat_map(|(i, _)| rows(i).iter().copied()).collect();
                 let learned: Vec<&Item> = others().map(|(_, (item, _))| *item).collect();
                 let layer = self.fit_layer(run, part, &learned)?;
                 let mut scores = Vec::new();
                 for (i, (item, _)) in items.iter().zip(&fold_of).enumerate().filter(|(_, (_, f))| **f == fold)
                 {
+                    let of_copy = rows(i).chunks_exact(d).take(self.kind.per_copy());
                     scores.push(Scored {
                         name: item.name.clone(),
-                        score: layer.logit(rows(i).get(..d).unwrap_or_default()),
+                        score: of_copy.map(|row| layer.logit(row)).sum::<f64>() / self.kind.per_copy() as f64,
                         fabricated: item.fabricated,
                         group: item.group.clone(),
                     });
@@ -368,7 +383,7 @@ impl Head {
             }
         }
         let rows: Vec<&Item> =
-            items.iter().flat_map(|item| std::iter::repeat_n(*item, self.kind.copies())).collect();
+            items.iter().flat_map(|item| std::iter::repeat_n(*item, self.kind.rows())).collect();
         let targets: Vec<f64> = rows.iter().map(|i| f64::from(u8::from(i.fabricated))).collect();
         let weights = self.weights(&rows).ok_or_else(|| {
             Error::config(run.config, "no collection has both classes: spectral.matched = false")
@@ -395,7 +410,7 @@ impl Head {
         Ok(Layer { mean, scale, linear })
     }
 
-    /// Features of laundered copies of the items, a row for each copy, copies side by side. What is computed is kept in the run's folder, so
+    /// Features of laundered copies of the items, a row for each description, those of an item side by side. What is computed is kept in the run's folder, so
     /// that an interrupted run continues and another head on the same features costs little.
     fn features(&self, run: &Run<'_>, data_digest: &str, items: &[&Item]) -> Result<Vec<f32>> {
         std::fs::create_dir_all(run.run_dir).map_err(|e| Error::io(run.run_dir, e))?;
@@ -411,7 +426,7 @@ impl Head {
             file.read_to_end(&mut bytes).map_err(|e| Error::io(&path, e))?;
         }
         let (all, places) = self.kind.places();
-        let per_item = copies * all;
+        let per_item = self.kind.rows() * all;
         // What a stopped run left of an item is made again.
         bytes.truncate(bytes.len() / (4 * per_item) * 4 * per_item);
         let mut x: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
@@ -470,7 +485,9 @@ impl Head {
                     };
                     let sound = heard.get(between_silence(&heard)).unwrap_or(&heard);
                     let window = tile(audio::stretch(sound, WINDOW, &mut rng), WINDOW);
-                    out.extend(spectrogram.maps(&self.net, &every_map(), &window)?.describe());
+                    out.extend(
+                        spectrogram.maps(&self.net, &every_map(), &window)?.describe_seconds().concat(),
+                    );
                 }
             }
         }
