@@ -16,6 +16,7 @@ sys.modules["torch"] = types.ModuleType("torch")
 from imwatermark import WatermarkEncoder  # noqa: E402
 
 candor, marked, clean, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
+seed, most, crops = map(int, sys.argv[5:8])
 SDXL = [int(b) for b in bin(0b101100111110110010010000011110111011000110011110)[2:]]
 # `bin` drops its two leading zeros, here as in the program.
 FLUX = [int(b) for b in bin(0b001010101111111010000111100111001111010100101110)[2:]]
@@ -54,11 +55,12 @@ def found(files):
     return [grades[str(f)] for f in files]
 
 
-rng = random.Random(8)
+rng = random.Random(seed)
 sources = [p for p in pictures(marked) if min(Image.open(p).size) >= 512]
 rng.shuffle(sources)
-sources = sources[:40]
+sources = sources[:most]
 print(f"{len(sources)} pictures of 512 x 512 pixels")
+pooled = {}
 for name, (kind, message, rgb, real) in MARKS.items():
     files = {"png": [], "jpeg 95": [], "jpeg 85": []}
     for i, path in enumerate(sources):
@@ -78,10 +80,15 @@ for name, (kind, message, rgb, real) in MARKS.items():
         files["jpeg 85"].append(f"{stem}-85.jpg")
     grades = {form: found(paths) for form, paths in files.items()}
     share = lambda form, grade: f"{grades[form].count(grade) / len(grades[form]):.0%}"  # noqa: E731
+    for form in grades:
+        pooled.setdefault(form, []).extend(grades[form])
     print(f"{name:20}", "  ".join(f"{form} {share(form, 'strong')} (weak {share(form, 'weak')})" for form in grades))
 
+shares = (f"{form} {grades.count('strong') / len(grades):.1%}" for form, grades in pooled.items())
+print(f"{'together':20}", "  ".join(shares))
+
 files, candidates, i = [], pictures(clean), 0
-while len(files) < 2000 and i < 20000:
+while len(files) < crops and i < 10 * crops:
     image = crop(candidates[i % len(candidates)], rng.choice([256, 320, 384, 512]), rng)
     i += 1
     if image is not None:

@@ -143,8 +143,8 @@ pub(crate) fn len(size: LiteSize, maps: &[usize]) -> usize {
 
 /// A linear layer on frozen features of spectrograms, its logit added to that of an [`LfccDetector`].
 ///
-/// The layer reads single seconds of a window of four, and a window's logit is the mean of theirs: how much a channel varies within a
-/// second says more about how a sound was made than how much it varies from word to word.
+/// The layer reads single seconds of a window of four, and a window's logit is the mean of theirs: a channel's deviation is then that
+/// within a second and not that from word to word, and the layer is fitted on four times as many descriptions.
 ///
 /// Frozen features of a network for things do not know any voice or microphone; statistics of its middle maps describe the
 /// texture of a spectrogram, in which vocoders differ from people whoever speaks.

@@ -344,7 +344,8 @@ fn votes(rgb: &[u8], width: usize, height: usize, variant: Variant) -> [Vec<f64>
 const NEAR: usize = 2;
 /// Spread of votes that counts little. The rounding of a flat area to whole levels makes as much.
 const LITTLE: f64 = 0.03;
-/// What the figures of such votes count. Taken in full, one of 10,499 crops without a mark passed the bounds of [`STRONG`] by 4 %.
+/// What the figures of such votes count. Taken in full, one of 10,499 crops without a mark passed the bounds of [`STRONG`] by 4 %, and two of
+/// 8,000 others did; so taken, the nearest reached 78 % of them.
 const DISCOUNT: f64 = 0.75;
 
 /// Mean of each five by five values in rows of `across`, mirrored at the edges.
