@@ -12,7 +12,7 @@ use candor_features::text::document;
 use candor_models::kernels::{
     Activation, Conv2d, ConvNorm, Convolution, Depthwise2d, MaxPool2, keep_freed_memory,
 };
-use candor_models::net::{LfccNet, LfccNetConfig, Mode, Params, ResidualNet, ResidualNetConfig};
+use candor_models::net::{Encoder, LfccNet, LfccNetConfig, Mode, Params, ResidualNet, ResidualNetConfig};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn values(n: usize) -> Vec<f32> {
@@ -138,6 +138,12 @@ fn networks(c: &mut Criterion) {
         group.throughput(amount);
         group.bench_function(name, |b| b.iter(|| model.detector.detect(black_box(media))));
     }
+    let encoder = Encoder::new(&mut Params::new(1)).expect("the variables are new");
+    let tokens: Vec<u32> = (0..128).map(|i| 1000 + 37 * i).collect();
+    group.throughput(Throughput::Elements(128));
+    group.bench_function("encoder, 128 tokens", |b| {
+        b.iter(|| encoder.forward(black_box(&tokens), Encoder::LAYERS - 1));
+    });
     group.finish();
 }
 

@@ -60,3 +60,50 @@ measure(
     {"x": [8, 32, 64, 64]},
     {},
 )
+
+
+def encoder(tokens=128, width=384, hidden=1536, heads=12, blocks=6):
+    """The blocks of `net::Encoder`: attention and a perceptron, each added and normalised."""
+    rng = np.random.default_rng(3)
+    nodes, weights = [], {}
+
+    def add(op, inputs, output, **attributes):
+        nodes.append(helper.make_node(op, inputs, [output], **attributes))
+        return output
+
+    def constant(name, value):
+        weights[name] = np.asarray(value)
+        return name
+
+    def dense(x, name, inputs, outputs):
+        w = constant(f"{name}.w", 0.05 * rng.standard_normal((inputs, outputs), dtype=np.float32))
+        b = constant(f"{name}.b", np.zeros(outputs, np.float32))
+        return add("Add", [add("MatMul", [x, w], f"{name}.m"), b], name)
+
+    def norm(x, name):
+        gain, bias = constant(f"{name}.g", np.ones(width, np.float32)), constant(f"{name}.b", np.zeros(width, np.float32))
+        return add("LayerNormalization", [x, gain, bias], name, axis=-1, epsilon=1e-12)
+
+    split = constant("split", np.array([tokens, heads, width // heads], np.int64))
+    whole = constant("whole", np.array([tokens, width], np.int64))
+    scale = constant("scale", np.float32((width // heads) ** -0.5))
+    half, one, root = (constant(n, np.float32(v)) for n, v in (("half", 0.5), ("one", 1.0), ("root", 0.5**0.5)))
+    x = "x"
+    for i in range(blocks):
+        q, k, v = (
+            add("Transpose", [add("Reshape", [dense(x, f"{i}{n}", width, width), split], f"{i}{n}s")], f"{i}{n}t", perm=perm)
+            for n, perm in (("q", [1, 0, 2]), ("k", [1, 2, 0]), ("v", [1, 0, 2]))
+        )
+        scores = add("Softmax", [add("Mul", [add("MatMul", [q, k], f"{i}s"), scale], f"{i}c")], f"{i}p", axis=-1)
+        seen = add("Transpose", [add("MatMul", [scores, v], f"{i}a")], f"{i}at", perm=[1, 0, 2])
+        out = dense(add("Reshape", [seen, whole], f"{i}ar"), f"{i}o", width, width)
+        x = norm(add("Add", [x, out], f"{i}x"), f"{i}n")
+        up = dense(x, f"{i}u", width, hidden)
+        erf = add("Add", [add("Erf", [add("Mul", [up, root], f"{i}e")], f"{i}f"), one], f"{i}g")
+        down = dense(add("Mul", [add("Mul", [up, half], f"{i}h"), erf], f"{i}i"), f"{i}d", hidden, width)
+        last = norm(add("Add", [x, down], f"{i}y"), "y" if i == blocks - 1 else f"{i}z")
+        x = last
+    measure(f"encoder, {tokens} tokens", nodes, {"x": [tokens, width]}, weights)
+
+
+encoder()

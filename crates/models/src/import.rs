@@ -14,9 +14,10 @@ use candle_core::{
 
 use crate::{
     Error, Result,
+    encoder::TOKENIZER,
     net::{
-        Aasist, AasistSize, EfficientNetLite, FROZEN, LiteSize, Params, PublishedImageNet, PublishedNet,
-        places,
+        Aasist, AasistSize, EfficientNetLite, Encoder, FROZEN, LiteSize, Params, PublishedImageNet,
+        PublishedNet, places,
     },
     perth,
 };
@@ -27,7 +28,8 @@ const LEGACY: [u8; 15] =
 /// Largest checkpoint that is read.
 const MAX_BYTES: u64 = 2 << 30;
 
-/// Reads the tensors of a PyTorch checkpoint, new (zip) or legacy, as f32. Only data is read: no code in a pickle is run.
+/// Reads the tensors of a PyTorch checkpoint, new (zip) or legacy, or of a safetensors file, as f32. Only data is read: no code in a
+/// pickle is run.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
@@ -41,8 +43,16 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let mut start = [0; LEGACY.len()];
     let legacy = file.read_exact(&mut start).is_ok() && start == LEGACY;
     // The reader of pickles takes the form of its objects for granted.
-    let read =
-        catch_unwind(|| if legacy { read_legacy(BufReader::new(file), bytes) } else { read_zipped(path) });
+    let safe = path.extension().is_some_and(|x| x == "safetensors");
+    let read = catch_unwind(|| {
+        if safe {
+            Ok(candle_core::safetensors::load(path, &Device::Cpu)?.into_iter().collect())
+        } else if legacy {
+            read_legacy(BufReader::new(file), bytes)
+        } else {
+            read_zipped(path)
+        }
+    });
     let tensors = match read {
         Ok(Ok(tensors)) => tensors,
         Ok(Err(error)) => return Err(wrong(error.to_string())),
@@ -243,6 +253,57 @@ pub fn aasist(size: AasistSize, checkpoint: &BTreeMap<String, Tensor>) -> Result
     params.to_safetensors_f32()
 }
 
+/// `MiniLM-L6` from a checkpoint of sentence-transformers with its `tokenizer.json`; a safetensors file with matrices in eight bits.
+///
+/// # Errors
+/// Names the tensor that is missing or has another shape.
+pub fn minilm(checkpoint: &BTreeMap<String, Tensor>, tokenizer: &[u8]) -> Result<Vec<u8>> {
+    let get = |name: &str| checkpoint.get(name).ok_or_else(|| Error::model(name, "is not in the checkpoint"));
+    let mut params = Params::blank();
+    Encoder::new(&mut params)?;
+    for (name, var) in params.vars() {
+        let ours = name.strip_prefix(FROZEN).unwrap_or(&name);
+        let ours = ours.strip_prefix("encoder.").unwrap_or(ours);
+        let tensor = match ours {
+            "words" => get("embeddings.word_embeddings.weight")?.clone(),
+            "positions" => {
+                let segment = get("embeddings.token_type_embeddings.weight")?.narrow(0, 0, 1)?;
+                get("embeddings.position_embeddings.weight")?.broadcast_add(&segment)?
+            }
+            _ => {
+                let (part, what) = ours.rsplit_once('.').unwrap_or((ours, ""));
+                let what = match what {
+                    "gain" => "weight",
+                    other => other,
+                };
+                let (block, part) = match part.strip_prefix("block").and_then(|rest| rest.split_once('.')) {
+                    Some((block, part)) => (format!("encoder.layer.{block}."), part),
+                    None => (String::new(), "first"),
+                };
+                let theirs: &[&str] = match part {
+                    "first" => &["embeddings.LayerNorm"],
+                    "attend" => &["attention.self.query", "attention.self.key", "attention.self.value"],
+                    "out" => &["attention.output.dense"],
+                    "norm" => &["attention.output.LayerNorm"],
+                    "up" => &["intermediate.dense"],
+                    "down" => &["output.dense"],
+                    _ => &["output.LayerNorm"],
+                };
+                let parts: Result<Vec<&Tensor>> =
+                    theirs.iter().map(|theirs| get(&format!("{block}{theirs}.{what}"))).collect();
+                Tensor::cat(&parts?, 0)?
+            }
+        };
+        if var.dims() != tensor.dims() {
+            let reason =
+                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
+            return Err(Error::model(name, reason));
+        }
+        var.set(&tensor)?;
+    }
+    params.to_safetensors_i8(TOKENIZER, tokenizer)
+}
+
 /// The decoder of the Perth watermark from a checkpoint of its authors; a safetensors file in f16.
 ///
 /// # Errors
@@ -379,7 +440,7 @@ mod tests {
                 }
             }
             let weights = image_net(which, &checkpoint).unwrap();
-            let detector = Architecture::PublishedImage { network: which }.build(&weights).unwrap();
+            let detector = Architecture::PublishedImage { network: which }.build(&weights, &[]).unwrap();
             let found = detector.detect(&media).unwrap().logit;
             assert!((found / expected - 1.0).abs() < 0.01, "{which:?}: {found}, not {expected}");
         }
@@ -390,7 +451,7 @@ mod tests {
         let mut params = Params::new(3);
         Aasist::new(&mut params, AasistSize::AasistL).unwrap();
         let weights = params.to_safetensors_f32().unwrap();
-        let detector = Architecture::Aasist { size: AasistSize::AasistL }.build(&weights).unwrap();
+        let detector = Architecture::Aasist { size: AasistSize::AasistL }.build(&weights, &[]).unwrap();
         for (seconds, windows) in [(1, 1), (6, 3)] {
             let n = seconds * Waveform::RATE as usize;
             let samples = (0..n).map(|i| (i as f32 * 0.05).sin()).collect();

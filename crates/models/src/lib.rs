@@ -3,6 +3,7 @@
 mod audio;
 mod calibration;
 mod detector;
+mod encoder;
 mod error;
 mod image;
 pub mod import;
@@ -28,7 +29,7 @@ pub use model_file::{Architecture, ModelFile};
 pub use optimizer::OptimizerConfig;
 pub use perth::Perth;
 pub use probe::{Facts, Probe};
-pub use registry::{Model, ModelFiles, ModelId, Registry};
+pub use registry::{Model, ModelFiles, ModelId, Registry, WeightPart};
 
 /// SHA-256, lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Calibration, Detector, Error, Result,
     audio::{AasistDetector, LfccDetector},
+    encoder::EncodedDetector,
     image::ResidualDetector,
     net::{
         AasistSize, LfccNetConfig, LiteSize, NgramNetConfig, Params, PublishedImageNet, ResidualNetConfig,
@@ -78,6 +79,18 @@ pub enum Architecture {
         /// Mean and spread of the style features.
         standard: Standard,
     },
+    /// Text: a linear layer on features that were learned elsewhere, and n-grams and style beside it. The weight file names two others, that
+    /// of the encoder and that of the n-grams.
+    Encoded {
+        /// Shape of the n-grams' network.
+        network: NgramNetConfig,
+        /// N-grams and their hash.
+        features: TextConfig,
+        /// Mean and spread of the style features.
+        standard: Standard,
+        /// Layers of the encoder that windows are described by.
+        layers: Vec<usize>,
+    },
 }
 
 impl Architecture {
@@ -88,17 +101,24 @@ impl Architecture {
                 MediaKind::Image
             }
             Self::LfccNet { .. } | Self::Spectral { .. } | Self::Aasist { .. } => MediaKind::Audio,
-            Self::NgramNet { .. } => MediaKind::Text,
+            Self::NgramNet { .. } | Self::Encoded { .. } => MediaKind::Text,
         }
     }
 
-    /// Builds the detector around a weight file.
+    /// Builds the detector around its weight file and those that this one names, in their order.
     ///
     /// # Errors
-    /// When the file does not fit.
-    pub fn build(&self, weights: &[u8]) -> Result<Box<dyn Detector>> {
+    /// When a file is missing or does not fit.
+    pub fn build(&self, weights: &[u8], parts: &[&[u8]]) -> Result<Box<dyn Detector>> {
         let mut params = Params::blank();
         Ok(match self {
+            Self::Encoded { network, features, standard, layers } => {
+                let &[encoder, ngrams] = parts else {
+                    return Err(Error::model("text", "takes two weight files beside its own"));
+                };
+                let files = [weights, encoder, ngrams];
+                Box::new(EncodedDetector::load(network, *features, standard, layers, files)?)
+            }
             Self::ResidualNet { network } => {
                 if network.planes != crate::image::PLANES {
                     return Err(Error::model("image", format!("{} input planes", network.planes)));

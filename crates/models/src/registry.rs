@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Architecture, Calibrations, Detection, Detector, Error, ModelFile, Result, hex};
+use crate::{
+    Architecture, Calibrations, Detection, Detector, Error, ModelFile, Result, hex, net::parts as part_names,
+};
 
 /// Identity of a model, as printed in every verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,38 +31,63 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model from its description and its weight file.
+    /// A model from its description, its weight file and those that this one names.
     ///
     /// # Errors
     /// When the description is wrong, or the weights are not those that it describes.
-    pub fn new(name: &str, description: &str, weights: &[u8]) -> Result<Self> {
+    pub fn new(name: &str, description: &str, weights: &[u8], parts: &[WeightPart]) -> Result<Self> {
         let file = ModelFile::from_toml(name, description)?;
         let id = ModelId { id: file.id, sha256: file.sha256 };
-        let detector = build(&id, &file.architecture, weights)?;
+        let detector = build(&id, &file.architecture, weights, parts)?;
         let calibrations = Calibrations { pooled: file.calibration, strata: file.strata };
         Ok(Self { id, detector, calibrations })
     }
 
     /// A model that is compiled in; its network is built when the first item of its kind comes, for which most calls are too short
     /// to need all of them.
-    fn embedded(name: &str, description: &str, weights: &'static [u8]) -> Result<Self> {
+    fn embedded(
+        name: &str,
+        description: &str,
+        weights: &'static [u8],
+        parts: Vec<WeightPart>,
+    ) -> Result<Self> {
         let file = ModelFile::from_toml(name, description)?;
         let id = ModelId { id: file.id, sha256: file.sha256 };
-        let detector =
-            Later { id: id.clone(), architecture: file.architecture, weights, built: OnceLock::new() };
+        let architecture = file.architecture;
+        let detector = Later { id: id.clone(), architecture, weights, parts, built: OnceLock::new() };
         let calibrations = Calibrations { pooled: file.calibration, strata: file.strata };
         Ok(Self { id, detector: Box::new(detector), calibrations })
     }
 }
 
-/// The network of a weight file, if it is the one that was described.
-fn build(id: &ModelId, architecture: &Architecture, weights: &[u8]) -> Result<Box<dyn Detector>> {
+/// A weight file that a model shares with others: its name, without folder and ending, and its bytes.
+pub type WeightPart = (String, Cow<'static, [u8]>);
+
+/// The network of a weight file, if it is the one that was described and the files that it names are those that it was made with.
+fn build(
+    id: &ModelId,
+    architecture: &Architecture,
+    weights: &[u8],
+    parts: &[WeightPart],
+) -> Result<Box<dyn Detector>> {
     let sha256 = hex(&Sha256::digest(weights));
     if sha256 != id.sha256 {
         let reason = format!("the weights have SHA-256 {sha256}, the description says {}", id.sha256);
         return Err(Error::model(&id.id, reason));
     }
-    architecture.build(weights)
+    let mut files = Vec::new();
+    for (name, expected) in part_names(weights)? {
+        let Some((_, bytes)) = parts.iter().find(|(n, _)| *n == name) else {
+            return Err(Error::model(&id.id, format!("needs {name}.safetensors beside its weights")));
+        };
+        let sha256 = hex(&Sha256::digest(bytes));
+        if sha256 != expected {
+            let reason = format!("{name}.safetensors has SHA-256 {sha256}, it was made with {expected}");
+            return Err(Error::model(&id.id, reason));
+        }
+        files.push(&**bytes);
+    }
+    architecture.build(weights, &files)
 }
 
 /// A detector that is built when it is first asked.
@@ -68,6 +95,7 @@ struct Later {
     id: ModelId,
     architecture: Architecture,
     weights: &'static [u8],
+    parts: Vec<WeightPart>,
     built: OnceLock<std::result::Result<Box<dyn Detector>, String>>,
 }
 
@@ -77,9 +105,9 @@ impl Detector for Later {
     }
 
     fn detect(&self, media: &Media) -> Result<Detection> {
-        let built = self
-            .built
-            .get_or_init(|| build(&self.id, &self.architecture, self.weights).map_err(|e| e.to_string()));
+        let built = self.built.get_or_init(|| {
+            build(&self.id, &self.architecture, self.weights, &self.parts).map_err(|e| e.to_string())
+        });
         match built {
             Ok(detector) => detector.detect(media),
             Err(reason) => Err(Error::model(&self.id.id, reason)),
@@ -98,21 +126,26 @@ pub struct ModelFiles {
     pub description: Cow<'static, str>,
     /// The weights, safetensors.
     pub weights: Cow<'static, [u8]>,
+    /// The weight files that the weights name, as far as they were found.
+    pub parts: Vec<WeightPart>,
 }
 
 impl ModelFiles {
     /// The models that were compiled into this program, the preferred one of each kind of media first.
     pub fn embedded() -> Vec<Self> {
-        let own = |&(id, description, weights): &(&str, &'static str, &'static [u8])| Self {
-            id: id.to_owned(),
-            name: id.to_owned(),
-            description: Cow::Borrowed(description),
-            weights: Cow::Borrowed(weights),
+        let part = |&(name, bytes): &(&str, &'static [u8])| (name.to_owned(), Cow::Borrowed(bytes));
+        let own = |embedded: &Embedded| Self {
+            id: embedded.id.to_owned(),
+            name: embedded.id.to_owned(),
+            description: Cow::Borrowed(embedded.description),
+            weights: Cow::Borrowed(embedded.weights),
+            parts: embedded.parts.iter().map(part).collect(),
         };
         EMBEDDED.iter().map(own).collect()
     }
 
-    /// Every model of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`, sorted by name.
+    /// Every model of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`; first those whose names are also
+    /// compiled in, in that order, then the others by name.
     /// Weights without a description are parts of others.
     ///
     /// # Errors
@@ -138,14 +171,24 @@ impl ModelFiles {
                 let bytes = std::fs::read(&weights).map_err(|e| Error::io(&weights, e))?;
                 let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                // What is wrong with the weights is said when the model is built.
+                let mut parts = Vec::new();
+                for (name, _) in part_names(&bytes).unwrap_or_default() {
+                    if let Ok(bytes) = std::fs::read(folder.join(format!("{name}.safetensors"))) {
+                        parts.push((name, Cow::Owned(bytes)));
+                    }
+                }
                 found.push(Self {
                     id: format!("{media}/{stem}"),
                     name: path.to_string_lossy().into_owned(),
                     description: Cow::Owned(text),
                     weights: Cow::Owned(bytes),
+                    parts,
                 });
             }
         }
+        let preference = |id: &str| EMBEDDED.iter().position(|e| e.id == id).unwrap_or(EMBEDDED.len());
+        found.sort_by_key(|files| preference(&files.id));
         if found.is_empty() {
             return Err(Error::config(
                 dir,
@@ -170,8 +213,10 @@ impl ModelFiles {
     /// Says what does not fit.
     pub fn build(&self) -> Result<Model> {
         match self.weights {
-            Cow::Borrowed(weights) => Model::embedded(&self.name, &self.description, weights),
-            Cow::Owned(ref weights) => Model::new(&self.name, &self.description, weights),
+            Cow::Borrowed(weights) => {
+                Model::embedded(&self.name, &self.description, weights, self.parts.clone())
+            }
+            Cow::Owned(ref weights) => Model::new(&self.name, &self.description, weights, &self.parts),
         }
     }
 }
@@ -182,33 +227,41 @@ pub struct Registry {
     models: Vec<Model>,
 }
 
-/// Name, description and weights of every model that is compiled in, the preferred one of each kind first.
-const EMBEDDED: [(&str, &str, &[u8]); 5] = [
-    (
-        "image/best",
-        include_str!("../../../weights/image/best.toml"),
-        include_bytes!("../../../weights/image/best.safetensors"),
-    ),
-    (
-        "image/residual",
-        include_str!("../../../weights/image/residual.toml"),
-        include_bytes!("../../../weights/image/residual.safetensors"),
-    ),
-    (
-        "audio/best",
-        include_str!("../../../weights/audio/best.toml"),
-        include_bytes!("../../../weights/audio/best.safetensors"),
-    ),
-    (
-        "audio/lfcc",
-        include_str!("../../../weights/audio/lfcc.toml"),
-        include_bytes!("../../../weights/audio/lfcc.safetensors"),
-    ),
-    (
-        "text/ngram",
-        include_str!("../../../weights/text/ngram.toml"),
-        include_bytes!("../../../weights/text/ngram.safetensors"),
-    ),
+/// A model that is compiled in.
+struct Embedded {
+    id: &'static str,
+    description: &'static str,
+    weights: &'static [u8],
+    parts: &'static [(&'static str, &'static [u8])],
+}
+
+/// The weight file of that name.
+macro_rules! weights {
+    ($name:literal) => {
+        include_bytes!(concat!("../../../weights/", $name, ".safetensors"))
+    };
+}
+
+/// A model with the weight files that it shares with others.
+macro_rules! embedded {
+    ($id:literal $(, $part:literal: $bytes:expr)*) => {
+        Embedded {
+            id: $id,
+            description: include_str!(concat!("../../../weights/", $id, ".toml")),
+            weights: weights!($id),
+            parts: &[$(($part, $bytes)),*],
+        }
+    };
+}
+
+/// Every model that is compiled in, the preferred one of each kind first.
+const EMBEDDED: [Embedded; 6] = [
+    embedded!("image/best"),
+    embedded!("image/residual"),
+    embedded!("audio/best"),
+    embedded!("audio/lfcc"),
+    embedded!("text/ngram"),
+    embedded!("text/best", "minilm": weights!("text/minilm"), "ngram": weights!("text/ngram")),
 ];
 
 impl Registry {
@@ -221,7 +274,7 @@ impl Registry {
     }
 
     /// The models of a folder laid out as `weights/`: `<media>/<name>.safetensors` beside `<name>.toml`. Of several
-    /// models for one kind of media the first by name is taken.
+    /// models for one kind of media the first of [`ModelFiles::in_dir`] is taken.
     ///
     /// # Errors
     /// Names the file that is missing, damaged or does not fit its description.

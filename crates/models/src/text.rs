@@ -146,12 +146,9 @@ impl NgramDetector {
     }
 }
 
-impl Detector for NgramDetector {
-    fn kind(&self) -> MediaKind {
-        MediaKind::Text
-    }
-
-    fn detect(&self, media: &Media) -> Result<Detection> {
+impl NgramDetector {
+    /// The features of a text and what is said of them.
+    pub(crate) fn read(&self, media: &Media) -> Result<(TextFeatures, Detection)> {
         let Media::Text(document) = media else { return Err(Error::WrongKind("a text detector".into())) };
         let f = features(document, &self.features);
         let rows = Arc::new(SparseRows::from_rows([(&f.bag.index[..], &f.bag.value[..])]));
@@ -187,14 +184,25 @@ impl Detector for NgramDetector {
             value: f64::from(v),
             unit: String::new(),
         }));
-        Ok(Detection {
+        let found = Detection {
             logit,
             spread,
             abstain: abstain(&f),
             stratum: stratum(&f).to_owned(),
             map: ScoreMap::Sentences { ranges: f.document_sentences(), logits },
             facts,
-        })
+        };
+        Ok((f, found))
+    }
+}
+
+impl Detector for NgramDetector {
+    fn kind(&self) -> MediaKind {
+        MediaKind::Text
+    }
+
+    fn detect(&self, media: &Media) -> Result<Detection> {
+        Ok(self.read(media)?.1)
     }
 }
 

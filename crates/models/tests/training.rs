@@ -147,7 +147,7 @@ fn what_training_writes_can_be_loaded_and_is_checked() {
     let path = run.train(None).unwrap();
     let description = fs::read_to_string(&path).unwrap();
     let weights = run.file("safetensors");
-    let model = Model::new("tiny", &description, &weights).unwrap();
+    let model = Model::new("tiny", &description, &weights, &[]).unwrap();
     assert_eq!(model.id.id, "image/tiny");
 
     let media =
@@ -157,7 +157,7 @@ fn what_training_writes_can_be_loaded_and_is_checked() {
 
     let mut damaged = weights.clone();
     *damaged.last_mut().unwrap() ^= 1;
-    let error = Model::new("tiny", &description, &damaged).err().unwrap().to_string();
+    let error = Model::new("tiny", &description, &damaged, &[]).err().unwrap().to_string();
     assert!(error.contains("SHA-256"), "{error}");
 
     let folder = run.dir.path().join("weights/image");
@@ -247,7 +247,7 @@ residual_share = 0.25
     run.train(None).unwrap();
     let written = ["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix));
     let description = String::from_utf8(written[1].clone()).unwrap();
-    let model = Model::new("tiny", &description, &written[0]).unwrap();
+    let model = Model::new("tiny", &description, &written[0], &[]).unwrap();
     let media = candor_features::Media::Image(picture(true, 99));
     assert!(model.detector.detect(&media).unwrap().logit.is_finite());
     // Once from the kept features, once from nothing.
@@ -340,7 +340,7 @@ fn a_layer_on_features_of_spectrograms_is_trained_and_repeats_itself() {
         card.contains("2 copies of each") && card.contains("EER within a collection, mean of 1"),
         "{card}"
     );
-    let model = Model::new("tiny", &String::from_utf8(description).unwrap(), &weights).unwrap();
+    let model = Model::new("tiny", &String::from_utf8(description).unwrap(), &weights, &[]).unwrap();
     let score = |made| {
         let media = candor_features::decode(&wav(made, 77), &Limits::default()).unwrap();
         model.detector.detect(&media).unwrap().logit
@@ -382,47 +382,97 @@ fn words(made: bool, seed: u64) -> String {
     text
 }
 
-#[test]
-fn a_text_detector_learns_from_language_models_of_other_groups() {
-    let run = || {
-        let dir = tempfile::tempdir().unwrap();
-        let mut manifest = String::new();
-        for i in 0..48 {
-            let (made, dev) = (i % 2 == 1, i % 4 < 2);
-            let (label, split) = (if made { "ai" } else { "human" }, if dev { "dev" } else { "train" });
-            let _ = writeln!(
-                manifest,
-                "{{\"id\":\"{i}\",\"text\":\"{}\",\"label\":\"{label}\",\"lang\":\"en\",\"group\":\"{label}{}\",\"split\":\"{split}\"}}",
-                words(made, i),
-                i % 7
-            );
-        }
-        let data = dir.path().join("manifest.jsonl");
-        fs::write(&data, manifest).unwrap();
-        let config = dir.path().join("tiny.train.toml");
-        let text = "id = \"text/tiny\"\nsummary = \"N-grams for a test.\"\nlicence = \"MIT\"\nseed = 7\n[schedule]\n\
-                    steps = 30\nbatch = 8\nevaluate_every = 10\ncheckpoint_every = 10\n[sampling]\ngroup_power = 0.5\n\
-                    label_smoothing = 0.0\n[optimizer]\nlearning_rate = 1e-2\nwarmup = 5\nweight_decay = 1e-3\n\
-                    clip = 5.0\nema = 0.9\n[text]\nclean_probability = 0.5\nwords = [60, 90]\ncut_probability = 0.5\n\
-                    dropout = 0.1\n[text.network]\nbits = 10\nstyle = 82\nhidden = 4\nsurprisal = 12\n\
-                    [text.features.ngrams]\nbits = 10\n[text.laundering]\nchance = 0.3\n";
+/// Writes texts of [`words`], half of them for development, and trains `configs`, TOML after the name, one after the other in a folder.
+fn train_on_words(dir: &Path, configs: &[(&str, &str)]) {
+    let mut manifest = String::new();
+    for i in 0..48 {
+        let (made, dev) = (i % 2 == 1, i % 4 < 2);
+        let (label, split) = (if made { "ai" } else { "human" }, if dev { "dev" } else { "train" });
+        let _ = writeln!(
+            manifest,
+            "{{\"id\":\"{i}\",\"text\":\"{}\",\"label\":\"{label}\",\"lang\":\"en\",\"group\":\"{label}{}\",\"split\":\"{split}\"}}",
+            words(made, i),
+            i % 7
+        );
+    }
+    let data = dir.join("manifest.jsonl");
+    fs::write(&data, manifest).unwrap();
+    for (name, text) in configs {
+        let config = dir.join(format!("{name}.train.toml"));
         fs::write(&config, text).unwrap();
         train(&Run {
             job: Job::Train,
             config: &config,
             data: std::slice::from_ref(&data),
-            run_dir: &dir.path().join("run"),
+            run_dir: &dir.join(format!("run-{name}")),
             init: None,
             teacher: None,
             stop: &AtomicBool::new(false),
             progress: &|_| {},
         })
         .unwrap();
+    }
+}
+
+const TINY_TEXT: &str = "id = \"text/tiny\"\nsummary = \"N-grams for a test.\"\nlicence = \"MIT\"\nseed = 7\n[schedule]\n\
+                         steps = 30\nbatch = 8\nevaluate_every = 10\ncheckpoint_every = 10\n[sampling]\n\
+                         group_power = 0.5\nlabel_smoothing = 0.0\n[optimizer]\nlearning_rate = 1e-2\nwarmup = 5\n\
+                         weight_decay = 1e-3\nclip = 5.0\nema = 0.9\n[text]\nclean_probability = 0.5\n\
+                         words = [60, 90]\ncut_probability = 0.5\ndropout = 0.1\n[text.network]\nbits = 10\n\
+                         style = 82\nhidden = 4\nsurprisal = 12\n[text.features.ngrams]\nbits = 10\n\
+                         [text.laundering]\nchance = 0.3\n";
+
+const TINY_ENCODED: &str = "id = \"text/both\"\nsummary = \"An encoder for a test.\"\nlicence = \"MIT\"\nseed = 7\n\
+                            [sampling]\ngroup_power = 0.5\nlabel_smoothing = 0.0\n[encoded]\nencoder = \"minilm\"\n\
+                            ngrams = \"tiny\"\nlayers = [0, 1]\ncopies = 1\nridge = 0.1\nsteps = 50\n\
+                            ngram_share = 0.5\nwords = [60, 90]\ncut_probability = 0.5\nclean_probability = 0.5\n\
+                            [encoded.laundering]\nchance = 0.3\n";
+
+#[test]
+fn a_layer_on_an_encoder_is_added_for_english_and_names_the_files_that_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("text");
+    fs::create_dir(&folder).unwrap();
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/text/minilm.safetensors");
+    fs::copy(weights, folder.join("minilm.safetensors")).unwrap();
+    train_on_words(&folder, &[("tiny", TINY_TEXT), ("both", TINY_ENCODED)]);
+    let files = ModelFiles::in_dir(dir.path()).unwrap();
+    assert_eq!(files.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["text/both", "text/tiny"]);
+    let [both, tiny] = [0, 1].map(|i| files[i].build().unwrap());
+    let found = |model: &Model, text: &str| {
+        let media = candor_features::decode(text.as_bytes(), &Limits::default()).unwrap();
+        model.detector.detect(&media).unwrap()
+    };
+    let [person, machine] = [false, true].map(|made| found(&both, &words(made, 99)));
+    let share = |found: &candor_models::Detection| {
+        found.facts.iter().find(|f| f.name == "encoder_logit").map(|f| f.value)
+    };
+    assert!(share(&machine).unwrap() > share(&person).unwrap());
+    let alone = found(&tiny, &words(true, 99)).logit;
+    assert!((machine.logit - alone - share(&machine).unwrap()).abs() < 1e-6);
+    let chinese = "我们在河边走了很久，天色渐渐暗下来，远处的山看不清楚了。".repeat(6);
+    let found = [found(&both, &chinese), found(&tiny, &chinese)];
+    assert_eq!((share(&found[0]), found[0].logit.to_bits()), (None, found[1].logit.to_bits()));
+
+    // Another file in its place, and none.
+    fs::write(folder.join("minilm.safetensors"), &*files[1].weights).unwrap();
+    let error = ModelFiles::in_dir(dir.path()).unwrap()[0].build().err().unwrap().to_string();
+    assert!(error.contains("minilm.safetensors has SHA-256"), "{error}");
+    fs::remove_file(folder.join("minilm.safetensors")).unwrap();
+    let error = ModelFiles::in_dir(dir.path()).unwrap()[0].build().err().unwrap().to_string();
+    assert!(error.contains("needs minilm.safetensors"), "{error}");
+}
+
+#[test]
+fn a_text_detector_learns_from_language_models_of_other_groups() {
+    let run = || {
+        let dir = tempfile::tempdir().unwrap();
+        train_on_words(dir.path(), &[("tiny", TINY_TEXT)]);
         ["safetensors", "toml"].map(|suffix| fs::read(dir.path().join(format!("tiny.{suffix}"))).unwrap())
     };
     let [weights, description] = run();
     assert_eq!(run(), [weights.clone(), description.clone()]);
-    let model = Model::new("tiny", &String::from_utf8(description).unwrap(), &weights).unwrap();
+    let model = Model::new("tiny", &String::from_utf8(description).unwrap(), &weights, &[]).unwrap();
     let found = |made| {
         let media = candor_features::decode(words(made, 99).as_bytes(), &Limits::default()).unwrap();
         model.detector.detect(&media).unwrap()
@@ -569,7 +619,7 @@ fn the_embedded_models_load_and_answer_the_same_twice() {
     assert_eq!(a.logit.to_bits(), b.logit.to_bits());
     // Those are built when they are needed; here is why none of them fails then.
     for files in ModelFiles::embedded() {
-        let built = Model::new(&files.name, &files.description, &files.weights).unwrap();
+        let built = Model::new(&files.name, &files.description, &files.weights, &files.parts).unwrap();
         let later = files.build().unwrap();
         assert_eq!((built.id, built.detector.kind()), (later.id, later.detector.kind()));
     }

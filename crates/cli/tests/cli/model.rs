@@ -46,10 +46,17 @@ fn an_exported_model_is_the_same_model_and_damage_is_found() {
         verdict["signals"][0]["score"].as_f64().unwrap()
     };
     for dtype in ["f16", "f32"] {
-        output(&["export", "text/ngram", "-o", folder, "--dtype", dtype]);
-        output(&["verify", "--weights", folder]);
-        assert!((score(&[]) - score(&["--weights", folder])).abs() < 1e-12, "{dtype}");
+        // One of a file, and one that shares files with others.
+        for id in ["text/ngram", "text/best"] {
+            let _ = fs::remove_dir_all(dir.path().join("text"));
+            output(&["export", id, "-o", folder, "--dtype", dtype]);
+            output(&["verify", "--weights", folder]);
+            let (own, exported) = (score(&["--model", id]), score(&["--weights", folder, "--model", id]));
+            assert!((own - exported).abs() < 1e-12, "{id} {dtype}");
+        }
     }
+    fs::remove_dir_all(dir.path().join("text")).unwrap();
+    output(&["export", "text/ngram", "-o", folder]);
     let weights = dir.path().join("text/ngram.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
     let description = fs::read_to_string(dir.path().join("text/ngram.toml")).unwrap();

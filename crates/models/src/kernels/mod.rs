@@ -16,6 +16,7 @@ mod pool;
 mod residual;
 mod sparse;
 mod temporal;
+mod transformer;
 
 use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -28,6 +29,7 @@ pub use pool::{MaxHalves, MaxPool2};
 pub use residual::AddRelu;
 pub use sparse::{SparseLinear, SparseRows};
 pub(crate) use temporal::over_time;
+pub use transformer::{Attention, Dense, LayerNorm};
 
 /// The contiguous f32 data behind an operand.
 fn data<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

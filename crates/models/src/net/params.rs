@@ -1,16 +1,17 @@
 //! Named variables with reproducible initial values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Init, VarMap};
 use half::f16;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
 use super::FROZEN;
-use crate::{Error, Result};
+use crate::{Error, Result, hex};
 
 /// How a variable starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,53 +112,99 @@ impl Params {
 
     /// A safetensors file of all variables in f16.
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
-        self.write(safetensors::Dtype::F16, |v| f16::from_f32(v).to_le_bytes().to_vec())
+        self.to_safetensors_with(&[])
+    }
+
+    /// The same, naming the weight files that hold the rest of the model.
+    pub(crate) fn to_safetensors_with(&self, parts: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+        let f16 =
+            |values: Vec<f32>| values.into_iter().flat_map(|v| f16::from_f32(v).to_le_bytes()).collect();
+        let data = self.tensors(|name, shape, values| vec![(name, Dtype::F16, shape, f16(values))])?;
+        write(&data, parts)
     }
 
     /// A safetensors file of all variables in f32.
     pub fn to_safetensors_f32(&self) -> Result<Vec<u8>> {
-        self.write(safetensors::Dtype::F32, |v| v.to_le_bytes().to_vec())
+        let f32 = |values: Vec<f32>| values.into_iter().flat_map(f32::to_le_bytes).collect();
+        let data = self.tensors(|name, shape, values| vec![(name, Dtype::F32, shape, f32(values))])?;
+        write(&data, &[])
     }
 
-    fn write(&self, dtype: safetensors::Dtype, bytes: impl Fn(f32) -> Vec<u8>) -> Result<Vec<u8>> {
-        let mut data: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+    /// A safetensors file of matrices in eight bits, `<name>.scale` beside each with the size of a step in each row, and of all else in
+    /// f16, with a tensor of bytes.
+    pub(crate) fn to_safetensors_i8(&self, bytes_name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut data = self.tensors(|name, shape, values| {
+            let &[rows, columns] = shape.as_slice() else {
+                let bytes = values.into_iter().flat_map(|v| f16::from_f32(v).to_le_bytes()).collect();
+                return vec![(name, Dtype::F16, shape, bytes)];
+            };
+            let (mut steps, mut scales) = (Vec::new(), Vec::new());
+            for row in values.chunks_exact(columns) {
+                let largest = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+                let scale = if largest > 0.0 { largest / f32::from(i8::MAX) } else { 1.0 };
+                steps.extend(row.iter().map(|v| (v / scale).round() as i8 as u8));
+                scales.extend(scale.to_le_bytes());
+            }
+            vec![(format!("{name}{SCALE}"), Dtype::F32, vec![rows], scales), (name, Dtype::I8, shape, steps)]
+        })?;
+        data.push((bytes_name.to_owned(), Dtype::U8, vec![bytes.len()], bytes.to_vec()));
+        write(&data, &[])
+    }
+
+    /// What `f` makes of each variable, from its name, shape and values.
+    fn tensors(&self, f: impl Fn(String, Vec<usize>, Vec<f32>) -> Vec<Stored>) -> Result<Vec<Stored>> {
+        let mut out = Vec::new();
         for (name, var) in self.vars() {
-            let values = var.flatten_all()?.to_vec1::<f32>()?;
-            data.insert(name, (var.dims().to_vec(), values.into_iter().flat_map(&bytes).collect()));
+            out.extend(f(name, var.dims().to_vec(), var.flatten_all()?.to_vec1::<f32>()?));
         }
-        let views = data
-            .iter()
-            .map(|(name, (shape, bytes))| {
-                let view = safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes)
-                    .map_err(|e| Error::model(name, e.to_string()))?;
-                Ok((name, view))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        safetensors::serialize(views, None).map_err(|e| Error::model("weights", e.to_string()))
+        Ok(out)
     }
 
-    /// Sets every variable from a safetensors file in f16 or f32.
+    /// Sets every variable from a safetensors file.
     ///
     /// # Errors
     /// When the file is damaged, or a variable is missing, has another shape or a value that is not finite.
     pub fn load_safetensors(&mut self, bytes: &[u8]) -> Result<()> {
-        let file = safetensors::SafeTensors::deserialize(bytes)
-            .map_err(|e| Error::model("weights", e.to_string()))?;
+        self.load_files(&[bytes])
+    }
+
+    /// Sets every variable from the first of some safetensors files that has it, in f16, f32 or eight bits with scales.
+    pub(crate) fn load_files(&mut self, files: &[&[u8]]) -> Result<()> {
+        let files = files
+            .iter()
+            .map(|bytes| SafeTensors::deserialize(bytes).map_err(|e| Error::model("weights", e.to_string())))
+            .collect::<Result<Vec<_>>>()?;
         for (name, var) in self.vars() {
+            let with = files.iter().find(|f| f.tensor(&name).is_ok()).or(files.first());
+            let Some(file) = with else { return Err(Error::model(name, "no weight file")) };
             let view = file.tensor(&name).map_err(|e| Error::model(&name, e.to_string()))?;
             if view.shape() != var.dims() {
                 let reason = format!("shape {:?} in the file, {:?} in the network", view.shape(), var.dims());
                 return Err(Error::model(name, reason));
             }
             let values: Vec<f32> = match view.dtype() {
-                safetensors::Dtype::F16 => {
+                Dtype::F16 => {
                     view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
                 }
-                safetensors::Dtype::F32 => {
+                Dtype::F32 => {
                     let floats = view.data().chunks_exact(4);
                     floats.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
                 }
-                other => return Err(Error::model(name, format!("{other:?} is neither f16 nor f32"))),
+                Dtype::I8 => {
+                    let scale = format!("{name}{SCALE}");
+                    let scales = file.tensor(&scale).map_err(|e| Error::model(&scale, e.to_string()))?;
+                    let columns = view.data().len() / var.dim(0)?.max(1);
+                    if scales.dtype() != Dtype::F32 || scales.shape() != [var.dim(0)?] || columns == 0 {
+                        return Err(Error::model(scale, "is not a number in f32 for each row"));
+                    }
+                    let rows = view.data().chunks_exact(columns).zip(scales.data().as_chunks::<4>().0);
+                    rows.flat_map(|(row, scale)| {
+                        let scale = f32::from_le_bytes(*scale);
+                        row.iter().map(move |&step| f32::from(step.cast_signed()) * scale)
+                    })
+                    .collect()
+                }
+                other => return Err(Error::model(name, format!("{other:?} is not a type of weights"))),
             };
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(Error::model(name, "holds a value that is not finite"));
@@ -178,21 +225,63 @@ impl Params {
     }
 }
 
+/// What the name of the scales of a matrix in eight bits ends with.
+const SCALE: &str = ".scale";
+/// Key of a weight file's header under which it names those that hold the rest of its model.
+const PARTS: &str = "parts";
+
+/// Name, type, shape and bytes of a tensor.
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// A safetensors file.
+fn write(data: &[Stored], parts: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+    let views = data
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes)
+                .map_err(|e| Error::model(name, e.to_string()))?;
+            Ok((name, view))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let named: Vec<String> =
+        parts.iter().map(|(name, bytes)| format!("{name} {}", hex(&Sha256::digest(bytes)))).collect();
+    // One key: more would be written in any order.
+    let header = (!named.is_empty()).then(|| HashMap::from([(PARTS.to_owned(), named.join(", "))]));
+    safetensors::serialize(views, header).map_err(|e| Error::model("weights", e.to_string()))
+}
+
+/// The weight files that hold the rest of a model: their names, without folder and ending, and their SHA-256.
+pub(crate) fn parts(bytes: &[u8]) -> Result<Vec<(String, String)>> {
+    let wrong = |e: String| Error::model("weights", e);
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
+    let Some(named) = header.metadata().as_ref().and_then(|m| m.get(PARTS)) else { return Ok(Vec::new()) };
+    named
+        .split(", ")
+        .map(|part| match part.split_once(' ') {
+            Some((name, sha256)) if !name.is_empty() && !name.contains(['/', '\\', '.']) => {
+                Ok((name.to_owned(), sha256.to_owned()))
+            }
+            _ => Err(wrong(format!("names the part \"{part}\""))),
+        })
+        .collect()
+}
+
 /// A safetensors file of f16 or f32 with the same values in f32.
 ///
 /// # Errors
 /// When the file is damaged or holds another type.
 pub fn convert_safetensors(bytes: &[u8]) -> Result<Vec<u8>> {
-    let file =
-        safetensors::SafeTensors::deserialize(bytes).map_err(|e| Error::model("weights", e.to_string()))?;
+    let wrong = |e: String| Error::model("weights", e);
+    let file = SafeTensors::deserialize(bytes).map_err(|e| wrong(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
     let mut data = BTreeMap::new();
     for (name, view) in file.iter() {
         let bytes: Vec<u8> = match view.dtype() {
-            safetensors::Dtype::F16 => {
+            Dtype::F16 => {
                 let values = view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32());
                 values.flat_map(f32::to_le_bytes).collect()
             }
-            safetensors::Dtype::F32 => view.data().to_vec(),
+            Dtype::F32 => view.data().to_vec(),
             other => return Err(Error::model(name, format!("{other:?} is neither f16 nor f32"))),
         };
         data.insert(name, (view.shape().to_vec(), bytes));
@@ -200,12 +289,12 @@ pub fn convert_safetensors(bytes: &[u8]) -> Result<Vec<u8>> {
     let views = data
         .iter()
         .map(|(name, (shape, bytes))| {
-            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)
+            TensorView::new(Dtype::F32, shape.clone(), bytes)
                 .map(|view| (name, view))
                 .map_err(|e| Error::model(*name, e.to_string()))
         })
         .collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(views, None).map_err(|e| Error::model("weights", e.to_string()))
+    safetensors::serialize(views, header.metadata().clone()).map_err(|e| wrong(e.to_string()))
 }
 
 /// Normal values from the seed and a name (Box and Muller 1958).
@@ -263,5 +352,46 @@ mod tests {
         c.get("x.weight", &[3, 4], Start::He).unwrap();
         assert!(c.load_safetensors(&file).unwrap_err().to_string().contains("shape"));
         assert!(b.load_safetensors(&file[..file.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_matrix_in_eight_bits_comes_back_within_half_a_step() {
+        let mut a = Params::new(1);
+        a.get("x.weight", &[4, 30], Start::He).unwrap();
+        a.get("x.bias", &[4], Start::Constant(0.5)).unwrap();
+        a.get("none", &[2, 3], Start::Constant(0.0)).unwrap();
+        let file = a.to_safetensors_i8("text", b"more").unwrap();
+        let mut b = Params::new(9);
+        b.get("x.weight", &[4, 30], Start::He).unwrap();
+        b.get("x.bias", &[4], Start::He).unwrap();
+        b.get("none", &[2, 3], Start::He).unwrap();
+        b.load_safetensors(&file).unwrap();
+        let (a, b) = (a.snapshot().unwrap(), b.snapshot().unwrap());
+        assert_eq!((&a["x.bias"], &a["none"]), (&b["x.bias"], &b["none"]));
+        for (a, b) in a["x.weight"].chunks_exact(30).zip(b["x.weight"].chunks_exact(30)) {
+            let step = a.iter().fold(0.0_f32, |most, v| most.max(v.abs())) / 127.0;
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 0.501 * step));
+        }
+        assert_eq!(SafeTensors::deserialize(&file).unwrap().tensor("text").unwrap().data(), b"more");
+    }
+
+    #[test]
+    fn a_file_names_the_others_of_its_model_and_takes_from_them_what_it_lacks() {
+        let mut whole = Params::new(1);
+        whole.get("a", &[3], Start::He).unwrap();
+        let first = whole.to_safetensors().unwrap();
+        let mut other = Params::new(2);
+        other.get("b", &[3], Start::He).unwrap();
+        let second = other.to_safetensors_with(&[("first".into(), first.clone())]).unwrap();
+        assert_eq!(parts(&second).unwrap(), [("first".to_owned(), hex(&Sha256::digest(&first)))]);
+        assert_eq!(parts(&first).unwrap(), []);
+        assert_eq!(parts(&convert_safetensors(&second).unwrap()).unwrap().len(), 1);
+        whole.get("b", &[3], Start::He).unwrap();
+        whole.load_files(&[&second, &first]).unwrap();
+        assert!(whole.load_files(&[&first]).unwrap_err().to_string().contains('b'));
+        // A name never leads out of the folder.
+        let named = HashMap::from([(PARTS.to_owned(), "../x 00".to_owned())]);
+        let data: Vec<(String, TensorView<'_>)> = Vec::new();
+        assert!(parts(&safetensors::serialize(data, Some(named)).unwrap()).is_err());
     }
 }

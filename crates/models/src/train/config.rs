@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, OptimizerConfig, Result,
-    net::{AasistSize, LfccNetConfig, LiteSize, NgramNetConfig, PublishedImageNet, ResidualNetConfig},
+    net::{
+        AasistSize, Encoder, LfccNetConfig, LiteSize, NgramNetConfig, PublishedImageNet, ResidualNetConfig,
+    },
 };
 
 /// A training configuration, as read from `weights/<media>/<name>.train.toml`. Unknown keys are errors.
@@ -36,12 +38,15 @@ pub struct TrainConfig {
     /// What a teacher's scores, given with `--teacher`, count for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
-    /// For a detector of images on features that were learned elsewhere; exactly one of `pretrained`, `spectral`, `image`,
-    /// `audio` and `text` is given.
+    /// For a detector of images on features that were learned elsewhere; exactly one of `pretrained`, `spectral`, `encoded`,
+    /// `imported`, `image`, `audio` and `text` is given.
     pub pretrained: Option<PretrainedTask>,
     /// For a detector of audio on features that were learned elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spectral: Option<SpectralTask>,
+    /// For a detector of text on features that were learned elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded: Option<EncodedTask>,
     /// For a published network of audio with its authors' weights: it is measured and calibrated, not trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedTask>,
@@ -197,6 +202,41 @@ pub struct SpectralTask {
     pub laundering: AudioLaundering,
 }
 
+/// Part of a configuration for a linear head on frozen features of English, with a network on n-grams and style that was trained beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncodedTask {
+    /// Name of the encoder's weights beside the configuration; `candor model import` makes them.
+    pub encoder: String,
+    /// Name of the trained network on n-grams beside the configuration whose logit is added.
+    pub ngrams: String,
+    /// Layers of the encoder, from 0 (before the first block) to 6, that windows are described by.
+    pub layers: Vec<usize>,
+    /// Copies of each training text, each cut and laundered anew.
+    pub copies: usize,
+    /// Weight of the squared length of the head, for layer 0.
+    pub ridge: f64,
+    /// Factor by which the ridge grows from each layer to the next one.
+    #[serde(default = "alike")]
+    pub ridge_growth: f64,
+    /// Steps of the solver.
+    pub steps: u32,
+    /// Share of the n-grams' logit in the sum, above 0 up to 1, both logits in units of their standard deviation on the development items.
+    /// Set and not fitted.
+    pub ngram_share: f64,
+    /// How often a text stays as it is.
+    pub clean_probability: f64,
+    /// Words that a training text is cut to, drawn evenly in the logarithm from this range.
+    pub words: [usize; 2],
+    /// How often a text is cut at all.
+    pub cut_probability: f64,
+    /// As in [`TextTask`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_copies: Option<f64>,
+    /// The laundering of both classes.
+    pub laundering: TextLaundering,
+}
+
 /// Part of a configuration for a network whose weights `candor model import` made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -273,7 +313,7 @@ impl TrainConfig {
 
     /// Whether a layer on frozen features is fitted, rather than a network trained step by step.
     pub fn frozen(&self) -> bool {
-        self.pretrained.is_some() || self.spectral.is_some()
+        self.pretrained.is_some() || self.spectral.is_some() || self.encoded.is_some()
     }
 
     fn check(&self) -> std::result::Result<(), String> {
@@ -281,6 +321,7 @@ impl TrainConfig {
         let tasks = [
             self.pretrained.is_some(),
             self.spectral.is_some(),
+            self.encoded.is_some(),
             self.imported.is_some(),
             self.image.is_some(),
             self.audio.is_some(),
@@ -288,7 +329,7 @@ impl TrainConfig {
         ];
         if tasks.iter().filter(|&&t| t).count() != 1 {
             return Err(
-                "give exactly one of [pretrained], [spectral], [imported], [image], [audio] and [text]"
+                "give exactly one of [pretrained], [spectral], [encoded], [imported], [image], [audio] and [text]"
                     .into(),
             );
         }
@@ -324,10 +365,27 @@ impl TrainConfig {
                 return Err("spectral.cepstral_share is 0 to 1".into());
             }
         }
-        if let Some(share) = self.text.as_ref().and_then(|t| t.near_copies)
+        if let Some(task) = &self.encoded {
+            if !(task.ridge_growth.is_finite() && task.ridge_growth > 0.0) {
+                return Err("encoded.ridge_growth must be positive".into());
+            }
+            let layers = Encoder::LAYERS;
+            if task.copies == 0 || task.layers.is_empty() || task.layers.iter().any(|&l| l >= layers) {
+                return Err(format!("encoded: copies must be positive, layers below {layers}"));
+            }
+            if !(task.ngram_share > 0.0 && task.ngram_share <= 1.0) {
+                return Err("encoded.ngram_share is above 0, up to 1".into());
+            }
+            if task.words[0] > task.words[1] {
+                return Err("encoded.words ascend".into());
+            }
+        }
+        let near_copies =
+            self.text.as_ref().map(|t| t.near_copies).or(self.encoded.as_ref().map(|t| t.near_copies));
+        if let Some(Some(share)) = near_copies
             && !(0.0..1.0).contains(&share)
         {
-            return Err("text.near_copies is a share, from 0 to below 1".into());
+            return Err("near_copies is a share, from 0 to below 1".into());
         }
         if let Some(text) = &self.text
             && text.network.surprisal > 0

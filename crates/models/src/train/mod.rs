@@ -24,8 +24,8 @@ use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 
 pub use config::{
-    AudioTask, Distillation, ImageTask, ImportedTask, PretrainedTask, Sampling, Schedule, SpectralTask,
-    TextTask, TrainConfig,
+    AudioTask, Distillation, EncodedTask, ImageTask, ImportedTask, PretrainedTask, Sampling, Schedule,
+    SpectralTask, TextTask, TrainConfig,
 };
 pub use folds::LeaveOut;
 pub use report::{Figures, Row};
@@ -99,6 +99,10 @@ pub(crate) trait Subject: Sync {
     fn items(&self) -> &[Item];
     /// The detector's description for the model file.
     fn architecture(&self) -> Architecture;
+    /// The weight files that the detector's own one names.
+    fn parts(&self) -> Vec<&[u8]> {
+        Vec::new()
+    }
     /// Scores every development item through the finished detector, under each condition.
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>>;
     /// Facts for the leak test.
@@ -208,6 +212,11 @@ pub fn train(run: &Run<'_>) -> Result<PathBuf> {
         }
         _ => {}
     }
+    if let Some(task) = &config.encoded {
+        items = text::texts(items, task.near_copies, run.progress)?;
+        // What is not measured on and not learned from.
+        items.retain(|item| item.dev || text::is_english(item));
+    }
     if let Job::Folds(by, folds) = run.job {
         return cross_validate(run, &config, &digest, items, by, folds);
     }
@@ -283,7 +292,7 @@ fn cross_validate(
 /// Learns, and measures on the items that took no part.
 fn held_out<T: Task>(run: &Run<'_>, config: &TrainConfig, digest: &str, task: &T) -> Result<Vec<Measured>> {
     let (weights, _) = learn(run, config, digest, task)?;
-    task.measure(task.architecture().build(&weights)?.as_ref())
+    task.measure(task.architecture().build(&weights, &task.parts())?.as_ref())
 }
 
 /// Learns, or takes what is there; then measures. `learn` gives the weights and the learning curve.
@@ -513,7 +522,7 @@ fn finish(
     learned: Learned,
 ) -> Result<PathBuf> {
     let Learned { weights, log, architecture, data_digest } = learned;
-    let detector = architecture.build(&weights)?;
+    let detector = architecture.build(&weights, &task.parts())?;
     let measured = task.measure(detector.as_ref())?;
     let leaks = task.leaks()?;
     let (mut figures, calibrations) = report::figures(&measured, &leaks, config.seed)

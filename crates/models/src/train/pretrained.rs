@@ -1,4 +1,4 @@
-//! Training of a linear layer on frozen features of pictures or of spectrograms.
+//! Training of a linear layer on frozen features of pictures, of spectrograms or of texts.
 
 use std::{
     collections::BTreeMap,
@@ -15,32 +15,41 @@ use candor_features::{
         CHROMA, chroma,
         launder::{Condition, resize_to_longest},
     },
+    text::{TextConfig, document, normalise},
 };
 use rand::RngExt;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Leak, Measured, PretrainedTask, Run, SpectralTask, Subject, TrainConfig, audio,
+    EncodedTask, Leak, Measured, PretrainedTask, Run, SpectralTask, Subject, TrainConfig, audio,
     image::{item_rng, leaks, picture},
     manifest::Item,
+    text,
 };
 use crate::{
     Detector, Error, Result,
     audio::WINDOW,
+    encoder::{self, EncodedDetector, Reader},
     hex,
     logistic::{self, Linear},
     metrics::Scored,
     model_file::{Architecture, ModelFile},
-    net::{EfficientNetLite, FROZEN, LfccNetConfig, LiteSize, Params, ResidualNetConfig, WEIGHT_UNIT},
+    net::{
+        EfficientNetLite, Encoder, FROZEN, FrozenLinear, LfccNetConfig, LiteSize, NgramNetConfig, Params,
+        ResidualNetConfig, WEIGHT_UNIT,
+    },
     pretrained::{LONGEST, PretrainedDetector, REACH, Selection, seen},
     spectral::{self, SpectralDetector, Spectrogram, between_silence},
+    text::Standard,
 };
 
 /// Items whose features are computed before they are written down.
 const CHUNK: usize = 128;
 /// Tiles of a training picture: two show enough of it, and the linear layer does not care how many are averaged.
 const TILES: usize = 2;
+/// Windows of a training text.
+const WINDOWS: usize = 2;
 
 /// Weights of rows that sum to one half in each class; a group's share goes by `size ^ power`.
 fn by_group(rows: &[&Item], power: f64) -> Vec<f64> {
@@ -77,8 +86,26 @@ fn matched(rows: &[&Item], mut weights: Vec<f64>) -> Option<Vec<f64>> {
 
 /// What is described, and the trained network whose logit is added.
 enum Kind {
-    Pictures { task: PretrainedTask, selection: Selection, residual: ResidualNetConfig },
-    Recordings { task: SpectralTask, spectrogram: Spectrogram, network: LfccNetConfig, lfcc: LfccConfig },
+    Pictures {
+        task: PretrainedTask,
+        selection: Selection,
+        residual: ResidualNetConfig,
+    },
+    Recordings {
+        task: SpectralTask,
+        spectrogram: Spectrogram,
+        network: LfccNetConfig,
+        lfcc: LfccConfig,
+    },
+    Texts {
+        task: EncodedTask,
+        reader: Box<Reader>,
+        network: NgramNetConfig,
+        features: TextConfig,
+        standard: Standard,
+        /// Weight files of the encoder and of the n-grams with their names.
+        parts: Vec<(String, Vec<u8>)>,
+    },
 }
 
 impl Kind {
@@ -86,14 +113,16 @@ impl Kind {
         match self {
             Self::Pictures { task, .. } => task.copies,
             Self::Recordings { task, .. } => task.copies,
+            Self::Texts { task, .. } => task.copies,
         }
     }
 
-    /// Descriptions of a copy, each of which is fitted: of the whole picture, or of the seconds of a window.
+    /// Descriptions of a copy, each of which is fitted: of the whole picture, of the seconds of a window, or of windows.
     fn per_copy(&self) -> usize {
         match self {
             Self::Pictures { .. } => 1,
             Self::Recordings { .. } => spectral::SECONDS,
+            Self::Texts { .. } => WINDOWS,
         }
     }
 
@@ -107,6 +136,7 @@ impl Kind {
         match self {
             Self::Pictures { task, .. } => task.steps,
             Self::Recordings { task, .. } => task.steps,
+            Self::Texts { task, .. } => task.steps,
         }
     }
 
@@ -123,6 +153,9 @@ impl Kind {
             Self::Recordings { task, .. } => {
                 vec![Part { numbers: 0..spectral::len(task.size, &task.maps), ridge: task.ridge, share: 1.0 }]
             }
+            Self::Texts { task, .. } => {
+                vec![Part { numbers: 0..encoder::len(&task.layers), ridge: task.ridge, share: 1.0 }]
+            }
         }
     }
 
@@ -138,10 +171,14 @@ impl Kind {
                 let channels = task.size.channels();
                 (task.ridge_growth, task.maps.iter().map(|&m| (m, 2 * channels[m])).collect())
             }
+            Self::Texts { task, .. } => (
+                task.ridge_growth,
+                task.layers.iter().map(|&layer| (layer, encoder::len(&[layer]))).collect(),
+            ),
         };
         let chroma = match self {
             Self::Pictures { .. } => CHROMA,
-            Self::Recordings { .. } => 0,
+            Self::Recordings { .. } | Self::Texts { .. } => 0,
         };
         parts
             .iter()
@@ -155,6 +192,7 @@ impl Kind {
         match self {
             Self::Pictures { task, .. } => task.residual_share,
             Self::Recordings { task, .. } => task.cepstral_share,
+            Self::Texts { task, .. } => task.ngram_share,
         }
     }
 
@@ -166,6 +204,11 @@ impl Kind {
             }
             Self::Recordings { task, .. } => {
                 Ok(format!("seconds\0{}\0{}", task.encoded, toml::to_string(&task.laundering)?))
+            }
+            Self::Texts { task, .. } => {
+                let EncodedTask { words, cut_probability, clean_probability, .. } = task;
+                let law = format!("{WINDOWS}\0{words:?}\0{cut_probability}\0{clean_probability}");
+                Ok(format!("windows\0{law}\0{}", toml::to_string(&task.laundering)?))
             }
         }
     }
@@ -184,19 +227,36 @@ impl Kind {
                 let places = task.maps.iter().flat_map(|&m| start(m)..start(m + 1)).collect();
                 (spectral::len(task.size, &maps), places)
             }
+            Self::Texts { task, .. } => {
+                let layers: Vec<usize> = (0..Encoder::LAYERS).collect();
+                let one = encoder::len(&[0]);
+                let places = task.layers.iter().flat_map(|&l| l * one..(l + 1) * one).collect();
+                (encoder::len(&layers), places)
+            }
         }
     }
 
-    /// Makes the variables of the whole detector.
-    fn detector(&self, params: &mut Params) -> Result<Both> {
-        Ok(match self {
+    /// The whole detector around a weight file.
+    fn detector(&self, weights: &[u8]) -> Result<Both> {
+        let mut params = Params::new(0);
+        let detector = match self {
             Self::Pictures { selection, residual, .. } => {
-                Both::Pictures(PretrainedDetector::new(params, residual, selection.clone())?)
+                Both::Pictures(PretrainedDetector::new(&mut params, residual, selection.clone())?)
             }
             Self::Recordings { task, network, lfcc, .. } => {
-                Both::Recordings(SpectralDetector::new(params, network, lfcc, task.size, &task.maps)?)
+                Both::Recordings(SpectralDetector::new(&mut params, network, lfcc, task.size, &task.maps)?)
             }
-        })
+            Self::Texts { task, network, features, standard, parts, .. } => {
+                let [(_, encoder), (_, ngrams)] = parts.as_slice() else {
+                    return Err(Error::model("text", "two weight files"));
+                };
+                let files = [weights, encoder.as_slice(), ngrams.as_slice()];
+                let detector = EncodedDetector::load(network, *features, standard, &task.layers, files)?;
+                return Ok(Both::Texts(Box::new(detector)));
+            }
+        };
+        params.load_safetensors(weights)?;
+        Ok(detector)
     }
 }
 
@@ -217,6 +277,7 @@ fn every_map() -> Vec<usize> {
 enum Both {
     Pictures(PretrainedDetector),
     Recordings(SpectralDetector),
+    Texts(Box<EncodedDetector>),
 }
 
 /// Items with the parts that are put together.
@@ -225,7 +286,8 @@ pub(crate) struct Head {
     group_power: f64,
     seed: u64,
     items: Vec<Item>,
-    net: EfficientNetLite,
+    /// The backbone of pictures and recordings.
+    net: Option<EfficientNetLite>,
     /// SHA-256 of the backbone's weights.
     backbone: [u8; 32],
     /// Values of the backbone and of the trained network by name.
@@ -269,6 +331,21 @@ impl Head {
             Ok::<_, Error>((file.architecture, read(format!("{name}.safetensors"))?))
         };
         let mut params = Params::new(0);
+        let (group_power, seed) = (config.sampling.group_power, config.seed);
+        if let Some(task) = &config.encoded {
+            let (Architecture::NgramNet { network, features, standard }, ngrams) = trained(&task.ngrams)?
+            else {
+                return Err(Error::model(&task.ngrams, "is no network on n-grams"));
+            };
+            let encoder = read(format!("{}.safetensors", task.encoder))?;
+            let mut params = Params::blank();
+            let reader = Box::new(Reader::new(&mut params, &encoder)?);
+            params.load_safetensors(&encoder)?;
+            let backbone = Sha256::digest(&encoder).into();
+            let parts = vec![(task.encoder.clone(), encoder), (task.ngrams.clone(), ngrams)];
+            let kind = Kind::Texts { task: task.clone(), reader, network, features, standard, parts };
+            return Ok(Self { kind, group_power, seed, items, net: None, backbone, known: BTreeMap::new() });
+        }
         let (kind, backbone_name, size) = match (&config.pretrained, &config.spectral) {
             (Some(task), _) => {
                 let (Architecture::ResidualNet { network: residual }, weights) = trained(&task.residual)?
@@ -294,7 +371,9 @@ impl Head {
                 let kind = Kind::Recordings { task: task.clone(), spectrogram, network, lfcc };
                 (kind, &task.backbone, task.size)
             }
-            (None, None) => return Err(Error::config(&config.id, "neither [pretrained] nor [spectral]")),
+            (None, None) => {
+                return Err(Error::config(&config.id, "none of [pretrained], [spectral] and [encoded]"));
+            }
         };
         let mut backbone = Params::new(0);
         let net = EfficientNetLite::new(&mut backbone, size)?;
@@ -302,7 +381,7 @@ impl Head {
         backbone.load_safetensors(&weights)?;
         let mut known = backbone.snapshot()?;
         known.extend(params.snapshot()?);
-        let (group_power, seed) = (config.sampling.group_power, config.seed);
+        let net = Some(net);
         Ok(Self { kind, group_power, seed, items, net, backbone: Sha256::digest(&weights).into(), known })
     }
 
@@ -311,9 +390,8 @@ impl Head {
         let train: Vec<&Item> = self.items.iter().filter(|i| !i.dev).collect();
         let x = self.features(run, data_digest, &train)?;
         let layer = self.fit_layer(run, x, &train)?;
-        let params = self.assemble(&layer, [1.0, 0.0])?;
-        let (mix, log) = self.mix(&params.to_safetensors()?)?;
-        Ok((self.assemble(&layer, mix)?.to_safetensors()?, log))
+        let (mix, log) = self.mix(&self.assemble(&layer, [1.0, 0.0])?)?;
+        Ok((self.assemble(&layer, mix)?, log))
     }
 
     /// Scores of the first copies of the training items by the linear layer alone: fitted without the fold of each.
@@ -353,6 +431,7 @@ impl Head {
                 let condition = match self.kind {
                     Kind::Pictures { .. } => "laundered, linear layer alone",
                     Kind::Recordings { .. } => "clean, linear layer alone",
+                    Kind::Texts { .. } => "cut and laundered, linear layer alone",
                 };
                 Ok(vec![Measured { condition: condition.into(), scores, strata, abstained: 0, part: false }])
             })
@@ -456,18 +535,18 @@ impl Head {
 
     fn copies(&self, item: &Item) -> Result<Vec<f32>> {
         let mut out = Vec::new();
-        match &self.kind {
-            Kind::Pictures { task, selection, .. } => {
+        match (&self.kind, &self.net) {
+            (Kind::Pictures { task, selection, .. }, Some(net)) => {
                 let all = Selection::all(selection.size);
                 let small = resize_to_longest(&picture(item)?, LONGEST);
                 for copy in 0..task.copies {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
                     let laundered = task.laundering.launder(&small, &mut rng);
-                    out.extend(all.describe(&self.net, &laundered, TILES)?);
+                    out.extend(all.describe(net, &laundered, TILES)?);
                     out.extend(chroma(&seen(&laundered)));
                 }
             }
-            Kind::Recordings { task, spectrogram, .. } => {
+            (Kind::Recordings { task, spectrogram, .. }, Some(net)) => {
                 let wave = audio::recording(item)?;
                 for copy in 0..task.copies {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
@@ -485,11 +564,32 @@ impl Head {
                     };
                     let sound = heard.get(between_silence(&heard)).unwrap_or(&heard);
                     let window = tile(audio::stretch(sound, WINDOW, &mut rng), WINDOW);
-                    out.extend(
-                        spectrogram.maps(&self.net, &every_map(), &window)?.describe_seconds().concat(),
-                    );
+                    out.extend(spectrogram.maps(net, &every_map(), &window)?.describe_seconds().concat());
                 }
             }
+            (Kind::Texts { task, reader, .. }, _) => {
+                let layers: Vec<usize> = (0..Encoder::LAYERS).collect();
+                for copy in 0..task.copies {
+                    let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
+                    let mut text = text::body(item);
+                    if rng.random::<f64>() < task.cut_probability {
+                        text = text::cut(text, task.words, &mut rng);
+                    }
+                    let clean = rng.random::<f64>() < task.clean_probability;
+                    let text = if clean { text.to_owned() } else { task.laundering.launder(text, &mut rng) };
+                    let windows = reader.windows(&normalise(&text).text, WINDOWS)?;
+                    let described = windows.iter().map(|window| reader.describe(&layers, window));
+                    let described = described.collect::<Result<Vec<_>>>()?;
+                    for i in 0..WINDOWS {
+                        match described.get(i).or(described.first()) {
+                            Some(numbers) => out.extend(numbers),
+                            // No text at all.
+                            None => out.extend(vec![0.0; encoder::len(&layers)]),
+                        }
+                    }
+                }
+            }
+            (_, None) => return Err(Error::model(&item.name, "no backbone")),
         }
         Ok(out)
     }
@@ -504,10 +604,20 @@ impl Head {
         }
     }
 
-    /// All values under their names, rounded as they are shipped.
-    fn assemble(&self, layer: &Layer, mix: [f64; 2]) -> Result<Params> {
+    /// The weight file.
+    fn assemble(&self, layer: &Layer, mix: [f64; 2]) -> Result<Vec<u8>> {
         let mut params = Params::new(0);
-        self.kind.detector(&mut params)?;
+        match &self.kind {
+            Kind::Pictures { selection, residual, .. } => {
+                PretrainedDetector::new(&mut params, residual, selection.clone())?;
+            }
+            Kind::Recordings { task, network, lfcc, .. } => {
+                SpectralDetector::new(&mut params, network, lfcc, task.size, &task.maps)?;
+            }
+            Kind::Texts { task, .. } => {
+                FrozenLinear::new(&mut params, encoder::len(&task.layers))?;
+            }
+        }
         for (name, values) in &self.known {
             params.set(name, values.clone())?;
         }
@@ -521,16 +631,16 @@ impl Head {
         ] {
             params.set(&format!("{FROZEN}linear.{name}"), values)?;
         }
-        params.round_to_f16()?;
-        Ok(params)
+        match &self.kind {
+            Kind::Texts { parts, .. } => params.to_safetensors_with(parts),
+            Kind::Pictures { .. } | Kind::Recordings { .. } => params.to_safetensors(),
+        }
     }
 
     /// How much each logit counts: its share over its standard deviation on the development items, pictures in the condition
     /// that most are met in. Their labels are not looked at.
     fn mix(&self, weights: &[u8]) -> Result<([f64; 2], String)> {
-        let mut params = Params::new(0);
-        let detector = self.kind.detector(&mut params)?;
-        params.load_safetensors(weights)?;
+        let detector = self.kind.detector(weights)?;
         let dev: Vec<&Item> = self.items.iter().filter(|i| i.dev).collect();
         let found = dev
             .par_iter()
@@ -546,6 +656,11 @@ impl Head {
                         let n = found.windows.len().max(1) as f64;
                         (found.windows.iter().sum::<f64>() / n, found.cepstral)
                     }
+                    Both::Texts(detector) => {
+                        let (found, logit) = detector.both(&Media::Text(document(text::body(item))))?;
+                        let Some(logit) = logit else { return Ok(None) };
+                        (logit, found)
+                    }
                 };
                 Ok(found.abstain.is_none().then_some([linear, found.logit]))
             })
@@ -558,9 +673,11 @@ impl Head {
             let sd = (rows.iter().map(|r| (r[j] - mean).powi(2)).sum::<f64>() / n).sqrt();
             share[j] / sd.max(1e-6)
         });
-        let beside = match &self.kind {
-            Kind::Pictures { .. } => "residuals",
-            Kind::Recordings { .. } => "cepstra",
+        let (beside, mix) = match &self.kind {
+            Kind::Pictures { .. } => ("residuals", mix),
+            Kind::Recordings { .. } => ("cepstra", mix),
+            // Chinese has the n-grams' logit alone, which stays as it is.
+            Kind::Texts { .. } => ("n-grams", [mix[0] / mix[1], 1.0]),
         };
         let log = format!("logit,weight\nfeatures,{:.5}\n{beside},{:.5}\n", mix[0], mix[1]);
         Ok((mix, log))
@@ -586,6 +703,19 @@ impl Subject for Head {
                 lfcc: lfcc.clone(),
                 maps: task.maps.clone(),
             },
+            Kind::Texts { task, network, features, standard, .. } => Architecture::Encoded {
+                network: network.clone(),
+                features: *features,
+                standard: standard.clone(),
+                layers: task.layers.clone(),
+            },
+        }
+    }
+
+    fn parts(&self) -> Vec<&[u8]> {
+        match &self.kind {
+            Kind::Texts { parts, .. } => parts.iter().map(|(_, bytes)| bytes.as_slice()).collect(),
+            Kind::Pictures { .. } | Kind::Recordings { .. } => Vec::new(),
         }
     }
 
@@ -593,6 +723,7 @@ impl Subject for Head {
         match &self.kind {
             Kind::Pictures { .. } => super::image::measure(&self.items, self.seed, detector),
             Kind::Recordings { .. } => audio::measure(&self.items, self.seed, detector),
+            Kind::Texts { .. } => text::measure(&self.items, self.seed, detector),
         }
     }
 
@@ -600,6 +731,7 @@ impl Subject for Head {
         match &self.kind {
             Kind::Pictures { task, .. } => leaks(&self.items, self.seed, LONGEST, 224, &task.laundering),
             Kind::Recordings { .. } => audio::leaks(&self.items, self.seed),
+            Kind::Texts { features, .. } => Ok(text::leaks(&self.items, features)),
         }
     }
 }

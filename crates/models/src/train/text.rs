@@ -5,7 +5,10 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use candor_features::{
     Media,
-    text::{STYLE_FORMAT, STYLE_NAMES, TextCondition, document, features, normalise, segment},
+    text::{
+        Language, STYLE_FORMAT, STYLE_NAMES, TextCondition, TextConfig, document, features, language,
+        normalise, segment,
+    },
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -114,11 +117,72 @@ pub(crate) struct Batch {
     targets: Vec<f32>,
 }
 
-fn body(item: &Item) -> &str {
+/// The text of an item of [`texts`].
+pub(super) fn body(item: &Item) -> &str {
     match &item.source {
         Source::Inline(text) => text,
         Source::File(_) => "",
     }
+}
+
+/// Items with their texts in them, so that an epoch costs no reading, without near copies of those that are measured on.
+pub(super) fn texts(
+    items: Vec<Item>,
+    near_copies_share: Option<f64>,
+    progress: &(dyn Fn(Event) + Sync),
+) -> Result<Vec<Item>> {
+    let items = items
+        .into_par_iter()
+        .map(|mut item| {
+            if let Source::File(path) = &item.source {
+                let Media::Text(d) = super::image::decode(&item)? else {
+                    return Err(Error::config(path, "is no text"));
+                };
+                item.source = Source::Inline(d.text);
+            }
+            // What follows a model's end mark is another document.
+            if let Source::Inline(text) = &mut item.source
+                && let Some(end) = text.find("<|endoftext|>")
+            {
+                text.truncate(end);
+            }
+            Ok(item)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let Some(share) = near_copies_share else { return Ok(items) };
+    let copies = {
+        let texts: Vec<(&str, bool)> = items.iter().map(|i| (body(i), i.dev)).collect();
+        near_copies(&texts, share)
+    };
+    let left_out = copies.iter().filter(|c| **c).count();
+    progress(Event::Note(format!("{left_out} near copies of texts that are measured on left out")));
+    Ok(items.into_iter().zip(copies).filter(|(_, copy)| !copy).map(|(item, _)| item).collect())
+}
+
+/// Whether an item of [`texts`] is in English, or in no language that is known better.
+pub(super) fn is_english(item: &Item) -> bool {
+    let text = normalise(body(item)).text;
+    language(&text, &segment(&text)) == Language::English
+}
+
+/// A random part of a text of so many words, by whole words (characters where no spaces are).
+pub(super) fn cut<'a>(text: &'a str, words: [usize; 2], rng: &mut ChaCha8Rng) -> &'a str {
+    let [low, high] = words.map(|w| (w as f64).ln());
+    let words = (low + rng.random::<f64>() * (high - low)).exp();
+    // A word and its space are about 6 bytes of English, an ideograph 3 bytes: 5 serves both, roughly.
+    let want = (words * 5.0) as usize;
+    if text.len() <= want {
+        return text;
+    }
+    let boundary = |mut at: usize| {
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = boundary(rng.random_range(0..=text.len() - want));
+    let start = text[start..].find([' ', '\n', '。', '，']).map_or(start, |n| boundary(start + n));
+    &text[start..boundary((start + want).min(text.len()))]
 }
 
 impl Texts {
@@ -128,37 +192,7 @@ impl Texts {
         progress: &(dyn Fn(Event) + Sync),
     ) -> Result<Self> {
         let task = config.text.clone().ok_or_else(|| Error::config(&config.id, "no [text]"))?;
-        // Texts in files are read once, so that an epoch costs no reading.
-        let items = items
-            .into_par_iter()
-            .map(|mut item| {
-                if let Source::File(path) = &item.source {
-                    let Media::Text(d) = super::image::decode(&item)? else {
-                        return Err(Error::config(path, "is no text"));
-                    };
-                    item.source = Source::Inline(d.text);
-                }
-                // What follows a model's end mark is another document.
-                if let Source::Inline(text) = &mut item.source
-                    && let Some(end) = text.find("<|endoftext|>")
-                {
-                    text.truncate(end);
-                }
-                Ok(item)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let items = match task.near_copies {
-            Some(share) => {
-                let texts: Vec<(&str, bool)> = items.iter().map(|i| (body(i), i.dev)).collect();
-                let copies = near_copies(&texts, share);
-                let left_out = copies.iter().filter(|c| **c).count();
-                progress(Event::Note(format!(
-                    "{left_out} near copies of texts that are measured on left out"
-                )));
-                items.into_iter().zip(copies).filter(|(_, copy)| !copy).map(|(item, _)| item).collect()
-            }
-            None => items,
-        };
+        let items = texts(items, task.near_copies, progress)?;
         if task.network.style != inputs(&task.network) {
             let reason = format!("text.network.style is {} here", inputs(&task.network));
             return Err(Error::config(&config.id, reason));
@@ -214,26 +248,6 @@ impl Texts {
             None => grams,
         })
     }
-
-    /// A random part of a text, by whole words (characters where no spaces are).
-    fn cut<'a>(&self, text: &'a str, rng: &mut ChaCha8Rng) -> &'a str {
-        let [low, high] = self.task.words.map(|w| (w as f64).ln());
-        let words = (low + rng.random::<f64>() * (high - low)).exp();
-        // A word and its space are about 6 bytes of English, an ideograph 3 bytes: 5 serves both, roughly.
-        let want = (words * 5.0) as usize;
-        if text.len() <= want {
-            return text;
-        }
-        let boundary = |mut at: usize| {
-            while !text.is_char_boundary(at) {
-                at -= 1;
-            }
-            at
-        };
-        let start = boundary(rng.random_range(0..=text.len() - want));
-        let start = text[start..].find([' ', '\n', '。', '，']).map_or(start, |n| boundary(start + n));
-        &text[start..boundary((start + want).min(text.len()))]
-    }
 }
 
 impl Task for Texts {
@@ -250,7 +264,7 @@ impl Task for Texts {
             .map(|(i, mut rng)| {
                 let mut text = body(&self.items[i]);
                 if rng.random::<f64>() < self.task.cut_probability {
-                    text = self.cut(text, &mut rng);
+                    text = cut(text, self.task.words, &mut rng);
                 }
                 let mut prepared = if rng.random::<f64>() < self.task.clean_probability {
                     self.features(i, text)
@@ -308,61 +322,68 @@ impl Subject for Texts {
     }
 
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {
-        let dev: Vec<&Item> = self.items.iter().filter(|i| i.dev).collect();
-        let per_item = dev
-            .par_iter()
-            .map(|item| {
-                CONDITIONS
-                    .iter()
-                    .map(|condition| {
-                        let mut rng = item_rng(self.seed, &item.name, &format!("{condition:?}"));
-                        let text = condition.laundering().launder(body(item), &mut rng);
-                        let found = detector.detect(&Media::Text(document(&text)))?;
-                        Ok(Answer::of(found))
-                    })
-                    .collect::<Result<Vec<_>>>()
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let mut all = conditions(&dev, &per_item, &["clean", "whitespace attack", "homoglyph attack"]);
-        // Each language apart, clean.
-        for language in ["en", "zh"] {
-            let mine: Vec<usize> = (0..dev.len()).filter(|&i| dev[i].language == language).collect();
-            let items: Vec<&Item> = mine.iter().map(|&i| dev[i]).collect();
-            let scores: Vec<Vec<_>> = mine.iter().map(|&i| vec![per_item[i][0].clone()]).collect();
-            let name = format!("clean, {language}");
-            all.extend(
-                conditions(&items, &scores, &[&name])
-                    .into_iter()
-                    .filter(|m| {
-                        m.scores.iter().any(|s| s.fabricated) && m.scores.iter().any(|s| !s.fabricated)
-                    })
-                    .map(|m| Measured { part: true, ..m }),
-            );
-        }
-        Ok(all)
+        measure(&self.items, self.seed, detector)
     }
 
     fn leaks(&self) -> Result<Vec<Leak>> {
-        let facts = self
-            .items
-            .par_iter()
-            .map(|item| {
-                let f = features(&document(body(item)), &self.task.features);
-                let punctuation = STYLE_NAMES
-                    .iter()
-                    .zip(f.style)
-                    .enumerate()
-                    .filter(|(i, (name, _))| STYLE_FORMAT.contains(i) || PUNCTUATION.contains(name))
-                    .map(|(_, (_, v))| f64::from(v));
-                let mut values = vec![
-                    (1.0 + f.words as f64).ln(),
-                    (1.0 + f.segmentation.sentences.len() as f64).ln(),
-                    (1.0 + body(item).matches('\n').count() as f64).ln(),
-                ];
-                values.extend(punctuation);
-                (item.dev, Facts { values, ..facts_of(item) })
-            })
-            .collect::<Vec<_>>();
-        Ok(vec![split("length, line breaks, markup and punctuation", facts)])
+        Ok(leaks(&self.items, &self.task.features))
     }
+}
+
+/// Scores the development texts under each condition.
+pub(super) fn measure(items: &[Item], seed: u64, detector: &dyn Detector) -> Result<Vec<Measured>> {
+    let dev: Vec<&Item> = items.iter().filter(|i| i.dev).collect();
+    let per_item = dev
+        .par_iter()
+        .map(|item| {
+            CONDITIONS
+                .iter()
+                .map(|condition| {
+                    let mut rng = item_rng(seed, &item.name, &format!("{condition:?}"));
+                    let text = condition.laundering().launder(body(item), &mut rng);
+                    let found = detector.detect(&Media::Text(document(&text)))?;
+                    Ok(Answer::of(found))
+                })
+                .collect::<Result<Vec<_>>>()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut all = conditions(&dev, &per_item, &["clean", "whitespace attack", "homoglyph attack"]);
+    // Each language apart, clean.
+    for language in ["en", "zh"] {
+        let mine: Vec<usize> = (0..dev.len()).filter(|&i| dev[i].language == language).collect();
+        let items: Vec<&Item> = mine.iter().map(|&i| dev[i]).collect();
+        let scores: Vec<Vec<_>> = mine.iter().map(|&i| vec![per_item[i][0].clone()]).collect();
+        let name = format!("clean, {language}");
+        all.extend(
+            conditions(&items, &scores, &[&name])
+                .into_iter()
+                .filter(|m| m.scores.iter().any(|s| s.fabricated) && m.scores.iter().any(|s| !s.fabricated))
+                .map(|m| Measured { part: true, ..m }),
+        );
+    }
+    Ok(all)
+}
+
+/// What length and form of the texts give away.
+pub(super) fn leaks(items: &[Item], config: &TextConfig) -> Vec<Leak> {
+    let facts = items
+        .par_iter()
+        .map(|item| {
+            let f = features(&document(body(item)), config);
+            let punctuation = STYLE_NAMES
+                .iter()
+                .zip(f.style)
+                .enumerate()
+                .filter(|(i, (name, _))| STYLE_FORMAT.contains(i) || PUNCTUATION.contains(name))
+                .map(|(_, (_, v))| f64::from(v));
+            let mut values = vec![
+                (1.0 + f.words as f64).ln(),
+                (1.0 + f.segmentation.sentences.len() as f64).ln(),
+                (1.0 + body(item).matches('\n').count() as f64).ln(),
+            ];
+            values.extend(punctuation);
+            (item.dev, Facts { values, ..facts_of(item) })
+        })
+        .collect::<Vec<_>>();
+    vec![split("length, line breaks, markup and punctuation", facts)]
 }

