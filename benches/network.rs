@@ -139,6 +139,7 @@ fn networks(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| model.detector.detect(black_box(media))));
     }
     let encoder = Encoder::new(&mut Params::new(1)).expect("the variables are new");
+    let encoder = encoder.ready().expect("the shapes fit");
     let tokens: Vec<u32> = (0..128).map(|i| 1000 + 37 * i).collect();
     group.throughput(Throughput::Elements(128));
     group.bench_function("encoder, 128 tokens", |b| {

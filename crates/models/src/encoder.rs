@@ -51,6 +51,11 @@ impl Reader {
         Ok(Self { tokenizer, net: Encoder::new(params)? })
     }
 
+    /// Call it after the parameters were set.
+    pub(crate) fn ready(self) -> Result<Self> {
+        Ok(Self { net: self.net.ready()?, ..self })
+    }
+
     fn tokens(&self, text: &str) -> Result<Vec<u32>> {
         let found =
             self.tokenizer.encode_fast(text, false).map_err(|e| Error::model("text", e.to_string()))?;
@@ -141,7 +146,7 @@ impl EncodedDetector {
         let reader = Reader::new(&mut params, encoder)?;
         let linear = FrozenLinear::new(&mut params, len(layers))?;
         params.load_files(&files)?;
-        Ok(Self { ngram: ngram.ready(ngrams)?, reader, layers: layers.to_vec(), linear })
+        Ok(Self { ngram: ngram.ready(ngrams)?, reader: reader.ready()?, layers: layers.to_vec(), linear })
     }
 
     /// The answer of the n-grams' detector, and the layer's logit where it reads.
@@ -200,7 +205,7 @@ mod tests {
         let view =
             safetensors::tensor::TensorView::new(safetensors::Dtype::U8, vec![bytes.len()], &bytes).unwrap();
         let file = safetensors::serialize([(TOKENIZER, view)], None).unwrap();
-        Reader::new(&mut Params::new(5), &file).unwrap()
+        Reader::new(&mut Params::new(5), &file).unwrap().ready().unwrap()
     }
 
     #[test]

@@ -113,32 +113,35 @@ impl NgramDetector {
         Ok(self)
     }
 
-    /// Each sentence's exact share of the n-gram logit: the shares and the bias add up to it.
+    /// Each sentence's share of the n-gram logit: the shares and the bias add up to it, but for rounding.
     fn sentence_logits(&self, f: &TextFeatures) -> Vec<f32> {
-        // What one hit of a bucket adds.
-        let share = |at: usize| -> f64 {
-            let weight = self.weights.get(f.bag.index[at] as usize).copied().unwrap_or_default();
-            f64::from(weight) * f64::from(f.bag.value[at]) / f64::from(f.bag.count[at].max(1))
-        };
-        // A long text hits so many buckets that a table of all is sooner read than a list is searched.
-        let table = (f.bag.index.len() > self.weights.len() / 32).then(|| {
+        // What one hit of each bucket adds.
+        let buckets = f.bag.index.iter().zip(&f.bag.value).zip(&f.bag.count);
+        let shares: Vec<f32> = buckets
+            .map(|((&bucket, &value), &count)| {
+                let weight = self.weights.get(bucket as usize).copied().unwrap_or_default();
+                (f64::from(weight) * f64::from(value) / f64::from(count.max(1))) as f32
+            })
+            .collect();
+        // All but the shortest texts hit so many buckets that a table of all is sooner read than a list is searched.
+        let table = (shares.len() > self.weights.len() / 256).then(|| {
             let mut table = vec![0.0; self.weights.len()];
-            for (at, &bucket) in f.bag.index.iter().enumerate() {
+            for (&bucket, &share) in f.bag.index.iter().zip(&shares) {
                 if let Some(place) = table.get_mut(bucket as usize) {
-                    *place = share(at);
+                    *place = share;
                 }
             }
             table
         });
         let of = |bucket: u32| match &table {
             Some(table) => table.get(bucket as usize).copied(),
-            None => f.bag.index.binary_search(&bucket).ok().map(share),
+            None => f.bag.index.binary_search(&bucket).ok().and_then(|at| shares.get(at).copied()),
         };
         (0..f.segmentation.sentences.len())
             .map(|i| {
                 let mut sum = 0.0;
                 each_hit(&f.normalised.text, &f.segmentation, i, &self.features.ngrams, |bucket| {
-                    sum += of(bucket).unwrap_or_default();
+                    sum += f64::from(of(bucket).unwrap_or_default());
                 });
                 sum as f32
             })

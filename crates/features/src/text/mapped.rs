@@ -88,13 +88,22 @@ pub(super) fn compose(text: &str, form: Form) -> Option<Mapped> {
             Form::Nfkc => run.nfkc().for_each(|c| out.put(c, range.start)),
         }
     };
-    for (at, c) in text.char_indices() {
-        if at > start && stands_alone(c) {
-            close(start..at);
-            start = at;
+    // An ASCII character stands alone: only the last one before others can be changed by them.
+    let mut ascii_from = 0;
+    let others = |from: usize| text.as_bytes().get(from..)?.iter().position(|b| !b.is_ascii());
+    while let Some(ascii) = others(ascii_from) {
+        let mut at = ascii_from + ascii;
+        start = if ascii > 0 { at - 1 } else { start };
+        for c in text.get(at..).unwrap_or_default().chars().take_while(|c| !c.is_ascii()) {
+            if at > start && stands_alone(c) {
+                close(start..at);
+                start = at;
+            }
+            at += c.len_utf8();
         }
+        close(start..at);
+        (start, ascii_from) = (at, at);
     }
-    close(start..text.len());
     out.copy(text, waiting..text.len());
     Some(out)
 }

@@ -189,7 +189,16 @@ impl Hasher {
         let mut next = |c: u32| {
             ring = [c, ring[0], ring[1], ring[2], ring[3]];
             seen = (seen + 1).min(5);
-            let cjk = char::from_u32(c).is_some_and(is_cjk);
+            let cjk = c >= 0x80 && char::from_u32(c).is_some_and(is_cjk);
+            // Nearly always.
+            if seen == 5 && !cjk {
+                let mut hash = step(step(self.seeds[0], u64::from(c)), u64::from(ring[1]));
+                for &c in &ring[2..] {
+                    hash = step(hash, u64::from(c));
+                    sink(self.bucket(hash, 0));
+                }
+                return;
+            }
             let lengths = if cjk { 1..=3 } else { 3..=5 };
             let mut hash = self.seeds[0];
             for (length, &c) in (1..=seen).zip(&ring) {

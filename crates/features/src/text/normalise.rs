@@ -278,11 +278,10 @@ pub(super) fn is_latin(c: char) -> bool {
 /// A word is folded if it mixes Latin letters with look-alikes, or if all its letters look Latin. A single lower-case
 /// Greek letter is left alone, since it stands for itself in formulas, unless the text is full of look-alikes.
 fn fold(text: &str, oddities: &mut Oddities) -> Option<Mapped> {
-    let (mut latin, mut like, mut foreign) = (0_usize, 0_usize, 0_usize);
-    for c in text.chars().filter(|c| c.is_alphabetic()) {
-        if c.is_ascii() {
-            latin += 1;
-        } else if latin_of(c).is_some() {
+    let mut latin = text.bytes().filter(u8::is_ascii_alphabetic).count();
+    let (mut like, mut foreign) = (0_usize, 0_usize);
+    for c in text.chars().filter(|c| !c.is_ascii() && c.is_alphabetic()) {
+        if latin_of(c).is_some() {
             like += 1;
         } else if is_latin(c) {
             latin += 1;

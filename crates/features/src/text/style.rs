@@ -587,35 +587,69 @@ impl Classes {
     }
 }
 
-/// A word list by word.
-type Table = Vec<(&'static str, u16)>;
+/// Most bytes of a word in a list.
+const LONGEST: usize = 16;
 
-/// Sorts a word list by word, classes of the same word joined.
-fn table(lists: &[(u16, &'static str)]) -> Table {
-    let mut all: Table =
-        lists.iter().flat_map(|(class, words)| words.split_whitespace().map(|word| (word, *class))).collect();
-    all.sort_unstable();
-    all.dedup_by(|later, kept| {
-        let same = later.0 == kept.0;
-        kept.1 |= if same { later.1 } else { 0 };
-        same
-    });
-    all
+/// A word list by word: a hash table with places for twice as many, in which a word that finds its place taken has the next free one.
+struct Table {
+    /// The word as a number, and its classes; 0 is no word.
+    places: Vec<(u128, u16)>,
 }
 
-fn lookup(table: &Table, word: &[u8]) -> u16 {
-    let found = table.binary_search_by(|entry| entry.0.as_bytes().cmp(word));
-    found.ok().and_then(|i| table.get(i)).map_or(0, |entry| entry.1)
+impl Table {
+    /// Makes a table of word lists, classes of the same word joined.
+    fn new(lists: &[(u16, &'static str)]) -> Self {
+        let words =
+            || lists.iter().flat_map(|(class, words)| words.split_whitespace().map(|word| (word, *class)));
+        let mut table = Self { places: vec![(0, 0); (2 * words().count()).next_power_of_two()] };
+        for (word, class) in words() {
+            let key = key(word.as_bytes());
+            let at = table.find(key);
+            if let Some(place) = table.places.get_mut(at) {
+                *place = (key, place.1 | class);
+            }
+        }
+        table
+    }
+
+    /// Where a word is or would be.
+    fn find(&self, key: u128) -> usize {
+        let folded = (key ^ key >> 64) as u64;
+        let mask = self.places.len() - 1;
+        let mut at = (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & mask;
+        while self.places.get(at).is_some_and(|place| place.0 != key && place.0 != 0) {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    /// Classes of a word, 0 for one that is not in the lists.
+    fn get(&self, word: &[u8]) -> u16 {
+        if word.is_empty() || word.len() > LONGEST {
+            return 0;
+        }
+        let key = key(word);
+        self.places.get(self.find(key)).map_or(0, |place| place.1)
+    }
+}
+
+/// A word of at most 16 bytes as a number.
+fn key(word: &[u8]) -> u128 {
+    let mut bytes = [0; LONGEST];
+    for (to, from) in bytes.iter_mut().zip(word) {
+        *to = *from;
+    }
+    u128::from_le_bytes(bytes)
 }
 
 /// Classes of an English word.
 fn english_classes(word: &str) -> u16 {
-    static TABLE: std::sync::LazyLock<Table> = std::sync::LazyLock::new(|| table(WORDS));
-    let mut lower = [0_u8; 16];
+    static TABLE: std::sync::LazyLock<Table> = std::sync::LazyLock::new(|| Table::new(WORDS));
+    let mut lower = [0_u8; LONGEST];
     let Some(lower) = lower.get_mut(..word.len()).filter(|_| word.is_ascii()) else { return 0 };
     lower.copy_from_slice(word.as_bytes());
     lower.make_ascii_lowercase();
-    let Some(apostrophe) = lower.iter().position(|b| *b == b'\'') else { return lookup(&TABLE, lower) };
+    let Some(apostrophe) = lower.iter().position(|b| *b == b'\'') else { return TABLE.get(lower) };
     let (stem, ending) = lower.split_at(apostrophe);
     let classes = match ending {
         // "don't" is "don" and "'t"
@@ -629,15 +663,15 @@ fn english_classes(word: &str) -> u16 {
         {
             class::AUXILIARY
         }
-        _ => return lookup(&TABLE, stem),
+        _ => return TABLE.get(stem),
     };
-    class::CONTRACTION | classes | lookup(&TABLE, stem)
+    class::CONTRACTION | classes | TABLE.get(stem)
 }
 
 /// Classes of a Chinese word of two characters.
 fn chinese_classes(word: &str) -> u16 {
-    static TABLE: std::sync::LazyLock<Table> = std::sync::LazyLock::new(|| table(CHINESE));
-    lookup(&TABLE, word.as_bytes())
+    static TABLE: std::sync::LazyLock<Table> = std::sync::LazyLock::new(|| Table::new(CHINESE));
+    TABLE.get(word.as_bytes())
 }
 
 #[cfg(test)]
@@ -651,6 +685,23 @@ mod tests {
         let values = style(&document, &normalised, &segment(&normalised.text));
         assert!(values.iter().all(|v| v.is_finite()));
         NAMES.into_iter().zip(values).collect()
+    }
+
+    #[test]
+    fn every_listed_word_is_found_with_all_its_classes() {
+        for lists in [WORDS, CHINESE] {
+            let table = Table::new(lists);
+            let mut expected: HashMap<&str, u16> = HashMap::new();
+            for (class, words) in lists {
+                for word in words.split_whitespace() {
+                    assert!(word.len() <= LONGEST, "{word}");
+                    *expected.entry(word).or_default() |= class;
+                }
+            }
+            assert!(expected.iter().all(|(word, classes)| table.get(word.as_bytes()) == *classes));
+        }
+        let table = Table::new(WORDS);
+        assert!(["", "zyzzyva", "a word that is too long"].iter().all(|w| table.get(w.as_bytes()) == 0));
     }
 
     fn check(features: &HashMap<&str, f32>, expected: &[(&str, f64)]) {

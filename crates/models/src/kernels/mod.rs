@@ -12,6 +12,7 @@ mod depthwise;
 mod gemm;
 mod loss;
 mod norm;
+mod packed;
 mod pool;
 mod residual;
 mod sparse;

@@ -1,46 +1,52 @@
 //! Dense layers, attention and normalisation of a transformer encoder, without gradients.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::{
     data,
     gemm::{Mat, matmul},
-    vectorized,
+    packed::Packed,
+    vectorized, with_data,
 };
 
-/// `x w' + b` of `x` `[n, i]`, `w` `[o, i]` and `b` `[o]`, one thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `x w' + b` of `x` `[n, i]` with `w` `[o, i]` and `b` `[o]` that stay the same, one thread.
+#[derive(Debug, Clone)]
 pub struct Dense {
+    packed: Packed,
     /// Whether GELU (Hendrycks and Gimpel 2016, with the error function) follows.
-    pub gelu: bool,
+    gelu: bool,
 }
 
-impl CustomOp3 for Dense {
+impl Dense {
+    /// Takes the weights as they are now.
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other.
+    pub fn new(weight: &Tensor, bias: &Tensor, gelu: bool) -> Result<Self> {
+        let (outputs, inputs) = weight.dims2()?;
+        if bias.dims1()? != outputs || outputs * inputs == 0 {
+            bail!("a dense layer of {inputs} to {outputs} with a bias of {:?}", bias.dims());
+        }
+        let packed = with_data(weight, |weight| with_data(bias, |bias| Packed::new(weight, bias)))??;
+        Ok(Self { packed, gelu })
+    }
+}
+
+impl CustomOp1 for Dense {
     fn name(&self) -> &'static str {
         "candor-dense"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        w: &CpuStorage,
-        w_layout: &Layout,
-        b: &CpuStorage,
-        b_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (n, inputs) = x_layout.shape().dims2()?;
-        let (outputs, wide) = w_layout.shape().dims2()?;
-        if wide != inputs || b_layout.shape().elem_count() != outputs {
-            bail!("a dense layer of {wide} to {outputs} on {inputs} values");
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, inputs) = layout.shape().dims2()?;
+        if inputs != self.packed.inputs {
+            bail!("a dense layer of {} on {inputs} values", self.packed.inputs);
         }
-        let (x, w, b) = (data(x, x_layout)?, data(w, w_layout)?, data(b, b_layout)?);
-        let mut out = b.repeat(n);
-        matmul(&mut out, outputs, Mat::rows(x, n, inputs), Mat::rows(w, outputs, inputs).t(), true);
+        let mut out = self.packed.rows(data(x, layout)?);
         if self.gelu {
             vectorized(|| out.iter_mut().for_each(|v| *v = gelu(*v)));
         }
-        Ok((CpuStorage::F32(out), Shape::from((n, outputs))))
+        Ok((CpuStorage::F32(out), Shape::from((n, self.packed.outputs))))
     }
 }
 
@@ -230,10 +236,11 @@ mod tests {
     fn a_dense_layer_and_its_gelu_are_those_of_candle() {
         let (x, w, b) = (tensor(&[7, 24], 1), tensor(&[10, 24], 2), tensor(&[10], 3));
         let plain = x.matmul(&w.t().unwrap()).unwrap().broadcast_add(&b).unwrap();
-        assert_close(&x.apply_op3_no_bwd(&w, &b, &Dense { gelu: false }).unwrap(), &plain);
-        let found = x.apply_op3_no_bwd(&w, &b, &Dense { gelu: true }).unwrap();
-        assert_close(&found, &plain.gelu_erf().unwrap());
-        assert!(x.apply_op3_no_bwd(&b.reshape((1, 10)).unwrap(), &b, &Dense { gelu: false }).is_err());
+        let dense = |gelu| Dense::new(&w, &b, gelu).unwrap();
+        assert_close(&x.apply_op1_no_bwd(&dense(false)).unwrap(), &plain);
+        assert_close(&x.apply_op1_no_bwd(&dense(true)).unwrap(), &plain.gelu_erf().unwrap());
+        assert!(w.t().unwrap().contiguous().unwrap().apply_op1_no_bwd(&dense(false)).is_err());
+        assert!(Dense::new(&w.t().unwrap(), &b, false).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{FROZEN, Params, params::Start};
 use crate::{
-    Result,
+    Error, Result,
     kernels::{Attention, Dense, LayerNorm},
 };
 
@@ -21,26 +21,33 @@ const POSITIONS: usize = 512;
 const BLOCKS: usize = 6;
 const EPSILON: f32 = 1e-12;
 
-/// A linear layer.
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
+/// A linear layer: as it is loaded, and as it computes.
+enum Linear {
+    Declared { weight: Tensor, bias: Tensor, gelu: bool },
+    Ready(Dense),
 }
 
 impl Linear {
-    fn new(params: &mut Params, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
-        Ok(Self {
-            weight: params
-                .get(&format!("{FROZEN}encoder.{name}.weight"), &[outputs, inputs], Start::He)?
-                .detach(),
-            bias: params
-                .get(&format!("{FROZEN}encoder.{name}.bias"), &[outputs], Start::Constant(0.0))?
-                .detach(),
+    fn new(params: &mut Params, name: &str, inputs: usize, outputs: usize, gelu: bool) -> Result<Self> {
+        let mut get = |what: &str, shape: &[usize], start| {
+            params.get(&format!("{FROZEN}encoder.{name}.{what}"), shape, start).map(|t| t.detach())
+        };
+        let weight = get("weight", &[outputs, inputs], Start::He)?;
+        Ok(Self::Declared { weight, bias: get("bias", &[outputs], Start::Constant(0.0))?, gelu })
+    }
+
+    fn ready(self) -> Result<Self> {
+        Ok(match self {
+            Self::Declared { weight, bias, gelu } => Self::Ready(Dense::new(&weight, &bias, gelu)?),
+            Self::Ready(dense) => Self::Ready(dense),
         })
     }
 
-    fn forward(&self, x: &Tensor, gelu: bool) -> Result<Tensor> {
-        Ok(x.apply_op3_no_bwd(&self.weight, &self.bias, &Dense { gelu })?)
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Ready(dense) => Ok(x.apply_op1_no_bwd(dense)?),
+            Self::Declared { .. } => Err(Error::model("text", "the encoder is not ready")),
+        }
     }
 }
 
@@ -55,7 +62,7 @@ impl Norm {
         let mut get = |what: &str, value: f32| {
             let tensor =
                 params.get(&format!("{FROZEN}encoder.{name}.{what}"), &[WIDTH], Start::Constant(value))?;
-            Ok::<_, crate::Error>(tensor.detach())
+            Ok::<_, Error>(tensor.detach())
         };
         Ok(Self { gain: get("gain", 1.0)?, bias: get("bias", 0.0)? })
     }
@@ -100,11 +107,11 @@ impl Encoder {
         let blocks = (0..BLOCKS).map(|i| {
             let name = |part: &str| format!("block{i}.{part}");
             Ok(Block {
-                attend: Linear::new(params, &name("attend"), WIDTH, 3 * WIDTH)?,
-                out: Linear::new(params, &name("out"), WIDTH, WIDTH)?,
+                attend: Linear::new(params, &name("attend"), WIDTH, 3 * WIDTH, false)?,
+                out: Linear::new(params, &name("out"), WIDTH, WIDTH, false)?,
                 norm: Norm::new(params, &name("norm"))?,
-                up: Linear::new(params, &name("up"), WIDTH, HIDDEN)?,
-                down: Linear::new(params, &name("down"), HIDDEN, WIDTH)?,
+                up: Linear::new(params, &name("up"), WIDTH, HIDDEN, true)?,
+                down: Linear::new(params, &name("down"), HIDDEN, WIDTH, false)?,
                 last_norm: Norm::new(params, &name("last_norm"))?,
             })
         });
@@ -112,11 +119,28 @@ impl Encoder {
         Ok(Self { words: words.detach(), positions: positions.detach(), norm, blocks })
     }
 
+    /// Lays the weights out for [`Self::forward`]; call it after the parameters were set.
+    ///
+    /// # Errors
+    /// When a tensor can't be read.
+    pub fn ready(self) -> Result<Self> {
+        let ready = |block: Block| {
+            Ok(Block {
+                attend: block.attend.ready()?,
+                out: block.out.ready()?,
+                up: block.up.ready()?,
+                down: block.down.ready()?,
+                ..block
+            })
+        };
+        Ok(Self { blocks: self.blocks.into_iter().map(ready).collect::<Result<_>>()?, ..self })
+    }
+
     /// What stands for each of `n` tokens (at most 512), `[n, 384]`: as they go into the first block, and after each block up to number
     /// `last`.
     ///
     /// # Errors
-    /// When there are more tokens than positions, or one is not in the vocabulary of 30,522.
+    /// When it is not [ready](Self::ready), there are more tokens than positions, or one is not in the vocabulary of 30,522.
     pub fn forward(&self, tokens: &[u32], last: usize) -> Result<Vec<Tensor>> {
         let tokens = Tensor::new(tokens, &Device::Cpu)?.to_dtype(DType::U32)?;
         let words = self.words.index_select(&tokens, 0)?;
@@ -124,10 +148,10 @@ impl Encoder {
         let mut x = self.norm.forward(&(words + positions)?)?;
         let mut layers = vec![x.clone()];
         for block in self.blocks.iter().take(last) {
-            let attended = block.attend.forward(&x, false)?.apply_op1_no_bwd(&Attention { heads: HEADS })?;
-            x = block.norm.forward(&(block.out.forward(&attended, false)? + &x)?)?;
-            let hidden = block.up.forward(&x, true)?;
-            x = block.last_norm.forward(&(block.down.forward(&hidden, false)? + &x)?)?;
+            let attended = block.attend.forward(&x)?.apply_op1_no_bwd(&Attention { heads: HEADS })?;
+            x = block.norm.forward(&(block.out.forward(&attended)? + &x)?)?;
+            let hidden = block.up.forward(&x)?;
+            x = block.last_norm.forward(&(block.down.forward(&hidden)? + &x)?)?;
             layers.push(x.clone());
         }
         Ok(layers)
@@ -160,6 +184,8 @@ mod tests {
         let net = Encoder::new(&mut params).unwrap();
         let path = format!("{}/../../weights/text/minilm.safetensors", env!("CARGO_MANIFEST_DIR"));
         params.load_safetensors(&std::fs::read(path).unwrap()).unwrap();
+        assert!(net.forward(&tokens, 0).is_ok() && net.forward(&tokens, 1).is_err());
+        let net = net.ready().unwrap();
         let layers = net.forward(&tokens, BLOCKS).unwrap();
         assert_eq!(layers.len(), Encoder::LAYERS);
         for (layer, expected) in layers.iter().zip(LAYERS) {

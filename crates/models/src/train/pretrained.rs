@@ -339,8 +339,9 @@ impl Head {
             };
             let encoder = read(format!("{}.safetensors", task.encoder))?;
             let mut params = Params::blank();
-            let reader = Box::new(Reader::new(&mut params, &encoder)?);
+            let reader = Reader::new(&mut params, &encoder)?;
             params.load_safetensors(&encoder)?;
+            let reader = Box::new(reader.ready()?);
             let backbone = Sha256::digest(&encoder).into();
             let parts = vec![(task.encoder.clone(), encoder), (task.ngrams.clone(), ngrams)];
             let kind = Kind::Texts { task: task.clone(), reader, network, features, standard, parts };
