@@ -75,11 +75,9 @@ impl Reader {
                 .map(|s| frame(tokens.get(s..(s + WITHIN).min(tokens.len())).unwrap_or_default()))
                 .collect());
         }
-        let boundary =
-            |at: usize| (at..=text.len()).find(|&i| text.is_char_boundary(i)).unwrap_or(text.len());
         let windows = (0..most).map(|i| {
-            let start = boundary(place(i, most, text.len() - BYTES));
-            let excerpt = text.get(start..boundary(start + BYTES).min(text.len())).unwrap_or_default();
+            let start = text.ceil_char_boundary(place(i, most, text.len() - BYTES));
+            let excerpt = text.get(start..text.ceil_char_boundary(start + BYTES)).unwrap_or_default();
             // A word that is cut is another word.
             let excerpt =
                 if start == 0 { excerpt } else { excerpt.split_once(' ').map_or(excerpt, |(_, rest)| rest) };

@@ -1,6 +1,6 @@
 //! An encoder of English that was trained on pairs of sentences: `MiniLM`.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::{FROZEN, Params, params::Start};
 use crate::{
@@ -142,7 +142,7 @@ impl Encoder {
     /// # Errors
     /// When it is not [ready](Self::ready), there are more tokens than positions, or one is not in the vocabulary of 30,522.
     pub fn forward(&self, tokens: &[u32], last: usize) -> Result<Vec<Tensor>> {
-        let tokens = Tensor::new(tokens, &Device::Cpu)?.to_dtype(DType::U32)?;
+        let tokens = Tensor::new(tokens, &Device::Cpu)?;
         let words = self.words.index_select(&tokens, 0)?;
         let positions = self.positions.narrow(0, 0, tokens.elem_count())?;
         let mut x = self.norm.forward(&(words + positions)?)?;

@@ -238,7 +238,7 @@ impl Kind {
 
     /// The whole detector around a weight file.
     fn detector(&self, weights: &[u8]) -> Result<Both> {
-        let mut params = Params::new(0);
+        let mut params = Params::blank();
         let detector = match self {
             Self::Pictures { selection, residual, .. } => {
                 Both::Pictures(PretrainedDetector::new(&mut params, residual, selection.clone())?)
