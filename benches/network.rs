@@ -12,8 +12,12 @@ use candor_features::text::document;
 use candor_models::kernels::{
     Activation, Conv2d, ConvNorm, Convolution, Depthwise2d, MaxPool2, keep_freed_memory,
 };
-use candor_models::net::{Encoder, LfccNet, LfccNetConfig, Mode, Params, ResidualNet, ResidualNetConfig};
+use candor_models::net::{
+    EfficientNetLite, Encoder, LfccNet, LfccNetConfig, LiteSize, Mode, Params, ResidualNet,
+    ResidualNetConfig, Whisper,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ndarray::Array2;
 
 fn values(n: usize) -> Vec<f32> {
     let mut state = 1_u32;
@@ -145,6 +149,18 @@ fn networks(c: &mut Criterion) {
     group.bench_function("encoder, 128 tokens", |b| {
         b.iter(|| encoder.forward(black_box(&tokens), Encoder::LAYERS - 1));
     });
+    let whisper = Whisper::new(&mut Params::new(1)).expect("the variables are new");
+    let whisper = whisper.ready().expect("the shapes fit");
+    let frames = Array2::from_shape_vec((400, 80), values(400 * 80)).expect("the length fits the shape");
+    group.throughput(Throughput::Elements(4));
+    group.bench_function("speech encoder, 4 seconds", |b| {
+        b.iter(|| whisper.forward(black_box(&frames), Whisper::LAYERS - 1));
+    });
+    let backbone =
+        EfficientNetLite::new(&mut Params::new(1), LiteSize::Lite2).expect("the variables are new");
+    let picture = var(&[1, 3, 224, 224]).as_detached_tensor();
+    group.throughput(Throughput::Elements(224 * 224));
+    group.bench_function("backbone, 224x224", |b| b.iter(|| backbone.forward(black_box(&picture))));
     group.finish();
 }
 

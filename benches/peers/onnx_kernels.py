@@ -107,3 +107,41 @@ def encoder(tokens=128, width=384, hidden=1536, heads=12, blocks=6):
 
 
 encoder()
+
+
+def backbone(side=224):
+    """EfficientNet-Lite2 up to its last map, batch normalisation folded: `net::EfficientNetLite`."""
+    rng = np.random.default_rng(4)
+    nodes, weights = [], {"zero": np.float32(0), "six": np.float32(6)}
+
+    def conv(x, name, inputs, outputs, k=1, stride=1, group=1, activation=True):
+        fan = k * k * inputs / group
+        weights[f"{name}.w"] = (2 / fan) ** 0.5 * rng.standard_normal((outputs, inputs // group, k, k), dtype=np.float32)
+        weights[f"{name}.b"] = np.zeros(outputs, np.float32)
+        nodes.append(
+            helper.make_node(
+                "Conv", [x, f"{name}.w", f"{name}.b"], [name], strides=[stride] * 2, auto_pad="SAME_UPPER", group=group
+            )
+        )
+        if not activation:
+            return name
+        nodes.append(helper.make_node("Clip", [name, "zero", "six"], [f"{name}.a"]))
+        return f"{name}.a"
+
+    x, inputs = conv("x", "stem", 3, 32, 3, 2), 32
+    groups = [(3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 48, 3), (3, 2, 6, 88, 4), (5, 1, 6, 120, 4), (5, 2, 6, 208, 5), (3, 1, 6, 352, 1)]
+    for g, (k, first, expansion, outputs, repeats) in enumerate(groups):
+        for i in range(repeats):
+            name, stride, wide = f"{g}.{i}", first if i == 0 else 1, inputs * expansion
+            y = conv(x, f"{name}e", inputs, wide) if expansion > 1 else x
+            y = conv(y, f"{name}d", wide, wide, k, stride, wide)
+            y = conv(y, f"{name}p", wide, outputs, activation=False)
+            if stride == 1 and inputs == outputs:
+                nodes.append(helper.make_node("Add", [x, y], [f"{name}r"]))
+                y = f"{name}r"
+            x, inputs = y, outputs
+    nodes.append(helper.make_node("Identity", [conv(x, "head", inputs, 1280)], ["y"]))
+    measure(f"backbone, {side}x{side}", nodes, {"x": [1, 3, side, side]}, weights)
+
+
+backbone()

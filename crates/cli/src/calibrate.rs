@@ -136,7 +136,7 @@ fn write(
     file: &candor_models::ModelFile,
 ) -> anyhow::Result<()> {
     let stem = folder.join(&file.id);
-    model::write(&stem.with_extension("safetensors"), &files.weights)?;
+    model::write_weights(&stem, files, &files.weights)?;
     model::write(&stem.with_extension("toml"), file.to_toml()?.as_bytes())
 }
 

@@ -54,6 +54,7 @@ fn import_checkpoint(
             let tokenizer = fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
             ("", "", String::new(), import::minilm(&checkpoint, &tokenizer)?)
         }
+        Network::WhisperBase => ("", "", String::new(), import::whisper(&checkpoint)?),
         Network::Perth => ("", "", String::new(), import::perth(&checkpoint)?),
         Network::Aasist => (
             "audio",
@@ -232,22 +233,27 @@ fn export(files: &ModelFiles, mut file: ModelFile, output: &Path, dtype: Dtype) 
     };
     file.sha256 = candor_models::sha256(&weights);
     let stem = output.join(&file.id);
+    write_weights(&stem, files, &weights)?;
+    let description = stem.with_extension("toml");
+    write(&description, file.to_toml()?.as_bytes())?;
+    writeln!(io::stdout(), "{}", description.display())?;
+    Ok(Exit::Done)
+}
+
+/// Writes the weight file of a model, `<stem>.safetensors`, and beside it those that it shares with others.
+pub(crate) fn write_weights(stem: &Path, files: &ModelFiles, weights: &[u8]) -> anyhow::Result<()> {
     for (name, bytes) in &files.parts {
         let path = stem.with_file_name(format!("{name}.safetensors"));
         if fs::read(&path).is_ok_and(|there| there != **bytes) {
             bail!(
                 "{} is another file than the one that {} needs: choose another folder",
                 path.display(),
-                file.id
+                files.id
             );
         }
         write(&path, bytes)?;
     }
-    write(&stem.with_extension("safetensors"), &weights)?;
-    let description = stem.with_extension("toml");
-    write(&description, file.to_toml()?.as_bytes())?;
-    writeln!(io::stdout(), "{}", description.display())?;
-    Ok(Exit::Done)
+    write(&stem.with_extension("safetensors"), weights)
 }
 
 /// Writes beside the place and moves, so that no half file is left.

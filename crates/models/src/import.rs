@@ -17,7 +17,7 @@ use crate::{
     encoder::TOKENIZER,
     net::{
         Aasist, AasistSize, EfficientNetLite, Encoder, FROZEN, LiteSize, Params, PublishedImageNet,
-        PublishedNet, places,
+        PublishedNet, Whisper, places,
     },
     perth,
 };
@@ -25,11 +25,13 @@ use crate::{
 /// How a file begins that `torch.save` wrote before version 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
 const LEGACY: [u8; 15] =
     [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+/// How a model of `CTranslate2` begins, in its sixth version.
+const CTRANSLATE2: [u8; 4] = [6, 0, 0, 0];
 /// Largest checkpoint that is read.
 const MAX_BYTES: u64 = 2 << 30;
 
-/// Reads the tensors of a PyTorch checkpoint, new (zip) or legacy, or of a safetensors file, as f32. Only data is read: no code in a
-/// pickle is run.
+/// Reads the tensors of a PyTorch checkpoint, new (zip) or legacy, of a safetensors file or of a `CTranslate2` model (those in f16 and f32),
+/// as f32. Only data is read: no code in a pickle is run.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
@@ -42,6 +44,7 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     }
     let mut start = [0; LEGACY.len()];
     let legacy = file.read_exact(&mut start).is_ok() && start == LEGACY;
+    let ctranslate2 = start.starts_with(&CTRANSLATE2);
     // The reader of pickles takes the form of its objects for granted.
     let safe = path.extension().is_some_and(|x| x == "safetensors");
     let read = catch_unwind(|| {
@@ -49,6 +52,8 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
             Ok(candle_core::safetensors::load(path, &Device::Cpu)?.into_iter().collect())
         } else if legacy {
             read_legacy(BufReader::new(file), bytes)
+        } else if ctranslate2 {
+            read_ctranslate2(BufReader::new(std::fs::File::open(path)?), bytes)
         } else {
             read_zipped(path)
         }
@@ -73,6 +78,45 @@ fn read_zipped(path: &Path) -> candle_core::Result<Vec<(String, Tensor)>> {
     }
     let inner = ["model", "state_dict"].into_iter().filter_map(|key| read_all_with_key(path, Some(key)).ok());
     Ok(inner.into_iter().find(|tensors| !tensors.is_empty()).unwrap_or_default())
+}
+
+/// Version, name and revision, a count, then for each variable its name, dimensions, type and bytes; what follows is left out.
+fn read_ctranslate2(mut reader: impl BufRead, bytes: u64) -> candle_core::Result<Vec<(String, Tensor)>> {
+    let mut take = |len: u64| {
+        if len > bytes {
+            candle_core::bail!("{len} bytes in a file of {bytes}");
+        }
+        let mut data = vec![0; len as usize];
+        reader.read_exact(&mut data)?;
+        Ok(data)
+    };
+    let number = |data: Vec<u8>| data.iter().rev().fold(0_u64, |n, &b| n << 8 | u64::from(b));
+    let name = |data: Vec<u8>| String::from_utf8_lossy(&data).trim_end_matches('\0').to_owned();
+    take(CTRANSLATE2.len() as u64)?;
+    let len = number(take(2)?);
+    take(len + 4)?;
+    let mut out = Vec::new();
+    for _ in 0..number(take(4)?) {
+        let len = number(take(2)?);
+        let name = name(take(len)?);
+        let rank = number(take(1)?);
+        let shape: Vec<usize> =
+            (0..rank).map(|_| Ok(number(take(4)?) as usize)).collect::<candle_core::Result<_>>()?;
+        let kind = number(take(1)?);
+        let len = number(take(4)?);
+        let data = take(len)?;
+        let dtype = match kind {
+            0 => DType::F32,
+            4 => DType::F16,
+            _ => continue,
+        };
+        let elements = shape.iter().try_fold(dtype.size_in_bytes(), |n, &d| n.checked_mul(d));
+        if elements != Some(data.len()) {
+            candle_core::bail!("the variable {name} has {} bytes for the shape {shape:?}", data.len());
+        }
+        out.push((name, Tensor::from_raw_buffer(&data, dtype, &shape, &Device::Cpu)?));
+    }
+    Ok(out)
 }
 
 /// The rest of a legacy file: pickles of a version, of the system, of the tensors' shapes and of the storages' keys, then
@@ -301,7 +345,52 @@ pub fn minilm(checkpoint: &BTreeMap<String, Tensor>, tokenizer: &[u8]) -> Result
         }
         var.set(&tensor)?;
     }
-    params.to_safetensors_i8(TOKENIZER, tokenizer)
+    params.to_safetensors_i8(Some((TOKENIZER, tokenizer)))
+}
+
+/// The first blocks of Whisper base's encoder from a `CTranslate2` model; a safetensors file with matrices in eight bits.
+///
+/// # Errors
+/// Names the variable that is missing or has another shape.
+pub fn whisper(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let get = |name: &str| checkpoint.get(name).ok_or_else(|| Error::model(name, "is not in the checkpoint"));
+    let mut params = Params::blank();
+    Whisper::new(&mut params)?;
+    for (name, var) in params.vars() {
+        let ours = name.strip_prefix(FROZEN).unwrap_or(&name);
+        let ours = ours.strip_prefix("whisper.").unwrap_or(ours);
+        let (part, what) = ours.rsplit_once('.').unwrap_or((ours, ""));
+        let tensor = if let Some(number) = part.strip_prefix("front") {
+            let number = number.parse::<usize>().unwrap_or_default() + 1;
+            let tensor = get(&format!("encoder/conv{number}/{what}"))?;
+            // What a kernel sees of one moment lies side by side.
+            if what == "weight" { tensor.transpose(1, 2)?.flatten_from(1)? } else { tensor.clone() }
+        } else {
+            let (block, part) =
+                part.strip_prefix("block").and_then(|rest| rest.split_once('.')).unwrap_or_default();
+            let part = match part {
+                "norm" => "self_attention/layer_norm",
+                "attend" => "self_attention/linear_0",
+                "out" => "self_attention/linear_1",
+                "last_norm" => "ffn/layer_norm",
+                "up" => "ffn/linear_0",
+                _ => "ffn/linear_1",
+            };
+            let what = match (part.ends_with("norm"), what) {
+                (true, "gain") => "gamma",
+                (true, _) => "beta",
+                (false, what) => what,
+            };
+            get(&format!("encoder/layer_{block}/{part}/{what}"))?.clone()
+        };
+        if var.dims() != tensor.dims() {
+            let reason =
+                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
+            return Err(Error::model(name, reason));
+        }
+        var.set(&tensor)?;
+    }
+    params.to_safetensors_i8(None)
 }
 
 /// The decoder of the Perth watermark from a checkpoint of its authors; a safetensors file in f16.
@@ -361,6 +450,44 @@ mod tests {
         };
         let values: Vec<f32> = (0..n).map(|i| value(i) as f32).collect();
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_ctranslate2_model_is_read_and_a_damaged_one_is_an_error() {
+        let name = |name: &str| [&(name.len() as u16 + 1).to_le_bytes()[..], name.as_bytes(), b"\0"].concat();
+        let variable = |what: &str, shape: &[u32], kind: u8, data: &[u8]| {
+            let shape: Vec<u8> = shape.iter().flat_map(|d| d.to_le_bytes()).collect();
+            let len = (data.len() as u32).to_le_bytes();
+            [&name(what), &[shape.len() as u8 / 4][..], &shape, &[kind], &len, data].concat()
+        };
+        let f16 = [0x00, 0x3c, 0x00, 0xc0];
+        let f32 = 0.5_f32.to_le_bytes();
+        let file = [
+            &CTRANSLATE2[..],
+            &name("WhisperSpec"),
+            &3_u32.to_le_bytes(),
+            &3_u32.to_le_bytes(),
+            &variable("a", &[2, 1], 4, &f16),
+            &variable("words", &[], 1, &[7]),
+            &variable("b", &[], 0, &f32),
+        ]
+        .concat();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.bin");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read_checkpoint(&path)
+        };
+        let found = read(&file).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(found["a"].to_vec2::<f32>().unwrap(), [[1.0], [-2.0]]);
+        assert_eq!(found["b"].to_scalar::<f32>().unwrap(), 0.5);
+        for end in 0..file.len() {
+            assert!(read(&file[..end]).is_err(), "{end}");
+        }
+        let lies = variable("a", &[u32::MAX, u32::MAX], 4, &f16);
+        let file = [&file[..22], &1_u32.to_le_bytes()[..], &lies].concat();
+        assert!(read(&file).unwrap_err().to_string().contains("bytes for the shape"));
     }
 
     /// The authors' networks (PyTorch 1.13, in evaluation mode) on the weights of [`generated`], offset 0, and on

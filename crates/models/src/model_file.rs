@@ -14,7 +14,7 @@ use crate::{
         AasistSize, LfccNetConfig, LiteSize, NgramNetConfig, Params, PublishedImageNet, ResidualNetConfig,
     },
     pretrained::{PretrainedDetector, Selection},
-    spectral::SpectralDetector,
+    spectral::{Hearing, SpectralDetector},
     text::{NgramDetector, Standard},
     train::Figures,
 };
@@ -34,7 +34,8 @@ pub enum Architecture {
         /// Which one.
         network: PublishedImageNet,
     },
-    /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it.
+    /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it. The weight file names
+    /// those of both.
     Pretrained {
         /// Size of the network that made them.
         #[serde(default)]
@@ -53,9 +54,10 @@ pub enum Architecture {
         /// Front end.
         lfcc: LfccConfig,
     },
-    /// Audio: a linear layer on features of spectrograms that were learned elsewhere, and the cepstral network beside it.
+    /// Audio: a linear layer on features that were learned elsewhere, and the cepstral network beside it. The weight file names those of
+    /// all of them.
     Spectral {
-        /// Size of the network that made them.
+        /// Size of the network that looks at spectrograms.
         #[serde(default)]
         backbone: LiteSize,
         /// Shape of the cepstral network.
@@ -64,6 +66,9 @@ pub enum Architecture {
         lfcc: LfccConfig,
         /// Maps of the backbone that windows are described by.
         maps: Vec<usize>,
+        /// Layers of the encoder of speech that they are described by, too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        layers: Vec<usize>,
     },
     /// Audio: a published network with its authors' weights, for comparison.
     Aasist {
@@ -111,12 +116,13 @@ impl Architecture {
     /// When a file is missing or does not fit.
     pub fn build(&self, weights: &[u8], parts: &[&[u8]]) -> Result<Box<dyn Detector>> {
         let mut params = Params::blank();
+        let files: Vec<&[u8]> = std::iter::once(weights).chain(parts.iter().copied()).collect();
         Ok(match self {
             Self::Encoded { network, features, standard, layers } => {
-                let &[encoder, ngrams] = parts else {
+                let &[own, encoder, ngrams] = files.as_slice() else {
                     return Err(Error::model("text", "takes two weight files beside its own"));
                 };
-                let files = [weights, encoder, ngrams];
+                let files = [own, encoder, ngrams];
                 Box::new(EncodedDetector::load(network, *features, standard, layers, files)?)
             }
             Self::ResidualNet { network } => {
@@ -139,7 +145,7 @@ impl Architecture {
                 let selection =
                     Selection { size: *backbone, tiles: tile_maps.clone(), whole: whole_maps.clone() };
                 let detector = PretrainedDetector::new(&mut params, residual, selection)?;
-                params.load_safetensors(weights)?;
+                params.load_files(&files)?;
                 Box::new(detector)
             }
             Self::LfccNet { network, lfcc } => {
@@ -147,10 +153,9 @@ impl Architecture {
                 params.load_safetensors(weights)?;
                 Box::new(detector)
             }
-            Self::Spectral { backbone, network, lfcc, maps } => {
-                let detector = SpectralDetector::new(&mut params, network, lfcc, *backbone, maps)?;
-                params.load_safetensors(weights)?;
-                Box::new(detector)
+            Self::Spectral { backbone, network, lfcc, maps, layers } => {
+                let hearing = Hearing { size: *backbone, maps: maps.clone(), layers: layers.clone() };
+                Box::new(SpectralDetector::load(network, lfcc, &hearing, &files)?)
             }
             Self::Aasist { size } => {
                 let detector = AasistDetector::new(&mut params, *size)?;

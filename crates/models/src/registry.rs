@@ -168,7 +168,7 @@ impl ModelFiles {
     /// Names the file or folder that can't be read.
     pub fn in_dir(dir: &Path) -> Result<Vec<Self>> {
         let mut found = Vec::new();
-        for media in ["image", "audio", "text"] {
+        for media in MEDIA {
             let folder = dir.join(media);
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
@@ -190,7 +190,10 @@ impl ModelFiles {
                 // What is wrong with the weights is said when the model is built.
                 let mut parts = Vec::new();
                 for (name, _) in part_names(&bytes).unwrap_or_default() {
-                    if let Ok(bytes) = std::fs::read(folder.join(format!("{name}.safetensors"))) {
+                    // Pictures and recordings share a backbone.
+                    let folders = [media].into_iter().chain(MEDIA);
+                    let mut paths = folders.map(|m| dir.join(m).join(format!("{name}.safetensors")));
+                    if let Some(bytes) = paths.find_map(|path| std::fs::read(path).ok()) {
                         parts.push((name, Cow::Owned(bytes)));
                     }
                 }
@@ -237,6 +240,9 @@ impl ModelFiles {
     }
 }
 
+/// Folders of models.
+const MEDIA: [&str; 3] = ["image", "audio", "text"];
+
 /// At most one model for each kind of media.
 #[derive(Default)]
 pub struct Registry {
@@ -270,11 +276,17 @@ macro_rules! embedded {
     };
 }
 
-/// Every model that is compiled in, the preferred one of each kind first.
-const EMBEDDED: [Embedded; 6] = [
-    embedded!("image/best"),
+/// Every model that is compiled in, the preferred one of each kind first. Not a constant: its megabytes would be in the metadata that each
+/// crate above is compiled with, too.
+static EMBEDDED: [Embedded; 6] = [
+    embedded!("image/best", "lite2": weights!("image/lite2"), "residual": weights!("image/residual")),
     embedded!("image/residual"),
-    embedded!("audio/best"),
+    embedded!(
+        "audio/best",
+        "lite2": weights!("image/lite2"),
+        "whisper": weights!("audio/whisper"),
+        "lfcc": weights!("audio/lfcc")
+    ),
     embedded!("audio/lfcc"),
     embedded!("text/ngram"),
     embedded!("text/best", "minilm": weights!("text/minilm"), "ngram": weights!("text/ngram")),

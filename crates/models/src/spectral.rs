@@ -1,17 +1,18 @@
-//! Detection of synthetic speech by features that were learned from photographs, read from spectrograms, beside cepstra.
+//! Detection of synthetic speech by features that were learned from photographs, read from spectrograms, and by those of a recogniser of
+//! speech, beside cepstra.
 
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 use candor_features::{
     Media, MediaKind, Waveform,
-    audio::{LfccConfig, Stft, WindowShape, equalise, tile},
+    audio::{LfccConfig, LogMel, Stft, WindowShape, equalise, tile},
 };
 
 use crate::{
     Detection, Detector, Error, Result, ScoreMap,
     audio::{LfccDetector, WINDOW},
-    net::{EfficientNetLite, FrozenLinear, LfccNetConfig, LiteSize, Params},
+    net::{EfficientNetLite, FrozenLinear, LfccNetConfig, LiteSize, Params, Whisper},
 };
 
 /// Samples of a frame of the spectrogram.
@@ -53,24 +54,89 @@ pub(crate) fn between_silence(samples: &[f32]) -> Range<usize> {
     }
 }
 
-/// Windows of recordings as pictures, and their description by maps of a backbone.
-pub(crate) struct Spectrogram {
+/// What a window is described by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hearing {
+    pub(crate) size: LiteSize,
+    /// Maps of the backbone that looks at spectrograms.
+    pub(crate) maps: Vec<usize>,
+    /// Layers of the encoder of speech; none without it.
+    pub(crate) layers: Vec<usize>,
+}
+
+impl Hearing {
+    /// Every map, and every layer where there is an encoder.
+    pub(crate) fn all(&self) -> Self {
+        let layers = if self.layers.is_empty() { 0 } else { Whisper::LAYERS };
+        Self { size: self.size, maps: (0..LiteSize::MAPS).collect(), layers: (0..layers).collect() }
+    }
+
+    /// Numbers in a description: means and standard deviations, first those of the maps in this order, then those of the layers.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
+        let channels = self.size.channels();
+        let maps = self.maps.iter().filter_map(move |&m| channels.get(m).map(|c| 2 * c));
+        maps.chain(self.layers.iter().map(|_| 2 * Whisper::WIDTH))
+    }
+
+    /// Numbers in a description.
+    pub(crate) fn len(&self) -> usize {
+        self.sizes().sum()
+    }
+
+    /// Where the numbers of this description lie in that of [`Self::all`].
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let all: Vec<usize> = self.all().sizes().collect();
+        let start = |i: usize| all.iter().take(i).sum::<usize>();
+        let layers = self.layers.iter().map(|l| LiteSize::MAPS + l);
+        self.maps.iter().copied().chain(layers).flat_map(|i| start(i)..start(i + 1)).collect()
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.maps.iter().any(|&m| m >= LiteSize::MAPS) || self.layers.iter().any(|&l| l >= Whisper::LAYERS)
+        {
+            return Err(Error::model("audio", "a map or layer that the backbone does not have"));
+        }
+        Ok(())
+    }
+}
+
+/// The frozen networks with what goes into them.
+pub(crate) struct Ears {
     stft: Stft,
     /// Sum of the analysis window.
     gain: f32,
+    net: EfficientNetLite,
+    speech: Option<(LogMel, Whisper)>,
 }
 
-impl Spectrogram {
-    pub(crate) fn new() -> Result<Self> {
+impl Ears {
+    /// Makes the variables; the encoder of speech has none where no layer of it is wanted.
+    pub(crate) fn new(params: &mut Params, hearing: &Hearing) -> Result<Self> {
+        hearing.check()?;
         let shape = WindowShape::Hann;
-        let stft =
-            Stft::new(FRAME, FRAME, HOP, shape).ok_or_else(|| Error::model("audio", "no transform"))?;
-        Ok(Self { stft, gain: shape.coefficients(FRAME).iter().sum() })
+        let none = || Error::model("audio", "no transform");
+        let speech = if hearing.layers.is_empty() {
+            None
+        } else {
+            Some((LogMel::new().ok_or_else(none)?, Whisper::new(params)?))
+        };
+        Ok(Self {
+            stft: Stft::new(FRAME, FRAME, HOP, shape).ok_or_else(none)?,
+            gain: shape.coefficients(FRAME).iter().sum(),
+            net: EfficientNetLite::new(params, hearing.size)?,
+            speech,
+        })
+    }
+
+    /// Call it after the parameters were set.
+    pub(crate) fn ready(self) -> Result<Self> {
+        let speech = self.speech.map(|(mel, net)| Ok::<_, Error>((mel, net.ready()?))).transpose()?;
+        Ok(Self { speech, ..self })
     }
 
     /// The picture of an equalised window of 4 s, `[1, 3, 256, frames]`: decibels above the mean of each frequency, which
     /// removes what a fixed linear channel adds, as brightness; low frequencies first.
-    pub(crate) fn picture(&self, window: &[f32]) -> Result<Tensor> {
+    fn picture(&self, window: &[f32]) -> Result<Tensor> {
         let power = self.stft.power(window);
         // Frames that reach beyond the end are left out.
         let frames = (window.len().saturating_sub(FRAME) / HOP + 1).min(power.nrows());
@@ -86,19 +152,29 @@ impl Spectrogram {
         Ok(Tensor::from_vec(plane.repeat(3), (1, 3, ROWS, frames), &Device::Cpu)?)
     }
 
-    /// The wanted maps of an equalised window of 4 s.
-    pub(crate) fn maps(&self, net: &EfficientNetLite, maps: &[usize], window: &[f32]) -> Result<WindowMaps> {
-        let last = maps.iter().copied().max().unwrap_or_default();
-        let found = net.forward_to(&self.picture(window)?, last)?;
-        let planes = maps.iter().filter_map(|&m| found.get(m)).map(|map| {
-            let (_, _, height, width) = map.dims4()?;
-            Ok(Planes { height, width, values: map.flatten_all()?.to_vec1()? })
-        });
-        Ok(WindowMaps(planes.collect::<Result<_>>()?))
+    /// The wanted maps and layers of an equalised window of 4 s.
+    pub(crate) fn maps(&self, hearing: &Hearing, window: &[f32]) -> Result<WindowMaps> {
+        let last = |wanted: &[usize]| wanted.iter().copied().max();
+        let mut planes = Vec::with_capacity(hearing.maps.len() + hearing.layers.len());
+        if let Some(last) = last(&hearing.maps) {
+            let found = self.net.forward_to(&self.picture(window)?, last)?;
+            for map in hearing.maps.iter().filter_map(|&m| found.get(m)) {
+                let (_, _, height, width) = map.dims4()?;
+                planes.push(Planes { height, width, values: map.flatten_all()?.to_vec1()? });
+            }
+        }
+        if let (Some(last), Some((mel, net))) = (last(&hearing.layers), &self.speech) {
+            let found = net.forward(&mel.frames(window), last)?;
+            for layer in hearing.layers.iter().filter_map(|&l| found.get(l)) {
+                let values = layer.t()?.flatten_all()?.to_vec1()?;
+                planes.push(Planes { height: 1, width: layer.dim(0)?, values });
+            }
+        }
+        Ok(WindowMaps(planes))
     }
 }
 
-/// Channels of a map: frequency by time.
+/// Channels of a map, frequency by time, or of a layer, time alone.
 struct Planes {
     height: usize,
     width: usize,
@@ -135,44 +211,46 @@ impl WindowMaps {
     }
 }
 
-/// Numbers in a description by these maps of a backbone.
-pub(crate) fn len(size: LiteSize, maps: &[usize]) -> usize {
-    let channels = size.channels();
-    maps.iter().filter_map(|&m| channels.get(m)).map(|c| 2 * c).sum()
-}
-
-/// A linear layer on frozen features of spectrograms, its logit added to that of an [`LfccDetector`].
+/// A linear layer on frozen features of windows, its logit added to that of an [`LfccDetector`].
 ///
 /// The layer reads single seconds of a window of four, and a window's logit is the mean of theirs: a channel's deviation is then that
 /// within a second and not that from word to word, and the layer is fitted on four times as many descriptions.
 ///
 /// Frozen features of a network for things do not know any voice or microphone; statistics of its middle maps describe the
-/// texture of a spectrogram, in which vocoders differ from people whoever speaks.
+/// texture of a spectrogram, in which vocoders differ from people whoever speaks. An encoder of speech that learned to understand people in
+/// any noise has heard hundreds of thousands of hours of them, and its first layers know how they sound.
 pub(crate) struct SpectralDetector {
     cepstral: LfccDetector,
-    spectrogram: Spectrogram,
-    net: EfficientNetLite,
-    maps: Vec<usize>,
+    ears: Ears,
+    hearing: Hearing,
     linear: FrozenLinear,
 }
 
 impl SpectralDetector {
-    pub(crate) fn new(
+    /// From weight files: the detector's own and those that it names.
+    pub(crate) fn load(
+        network: &LfccNetConfig,
+        lfcc: &LfccConfig,
+        hearing: &Hearing,
+        files: &[&[u8]],
+    ) -> Result<Self> {
+        let mut params = Params::blank();
+        let detector = Self::new(&mut params, network, lfcc, hearing)?;
+        params.load_files(files)?;
+        Ok(Self { ears: detector.ears.ready()?, ..detector })
+    }
+
+    fn new(
         params: &mut Params,
         network: &LfccNetConfig,
         lfcc: &LfccConfig,
-        backbone: LiteSize,
-        maps: &[usize],
+        hearing: &Hearing,
     ) -> Result<Self> {
-        if maps.iter().any(|&m| m >= LiteSize::MAPS) {
-            return Err(Error::model("audio", "a map that the backbone does not have"));
-        }
         Ok(Self {
             cepstral: LfccDetector::new(params, network, lfcc)?,
-            spectrogram: Spectrogram::new()?,
-            net: EfficientNetLite::new(params, backbone)?,
-            maps: maps.to_vec(),
-            linear: FrozenLinear::new(params, len(backbone, maps))?,
+            ears: Ears::new(params, hearing)?,
+            hearing: hearing.clone(),
+            linear: FrozenLinear::new(params, hearing.len())?,
         })
     }
 
@@ -197,7 +275,7 @@ impl SpectralDetector {
                 Some((at, logit)) if start.saturating_sub(at) <= WINDOW / 2 => logit,
                 _ => {
                     let window = tile(samples.get(start..end).unwrap_or_default(), WINDOW);
-                    let maps = self.spectrogram.maps(&self.net, &self.maps, &window)?;
+                    let maps = self.ears.maps(&self.hearing, &window)?;
                     let mut logit = 0.0;
                     for second in maps.describe_seconds() {
                         logit += self.linear.logit(&second)? / SECONDS as f64;
@@ -296,6 +374,14 @@ impl Detector for SpectralDetector {
 mod tests {
     use super::*;
 
+    fn hearing(maps: &[usize], layers: &[usize]) -> Hearing {
+        Hearing { size: LiteSize::Lite0, maps: maps.to_vec(), layers: layers.to_vec() }
+    }
+
+    fn ears(maps: &[usize], layers: &[usize]) -> Ears {
+        Ears::new(&mut Params::new(4), &hearing(maps, layers)).unwrap().ready().unwrap()
+    }
+
     #[test]
     fn silence_at_the_ends_is_cut_and_none_inside() {
         let mut x = vec![0.001_f32; 100];
@@ -308,11 +394,11 @@ mod tests {
 
     #[test]
     fn a_fixed_channel_and_the_level_leave_no_trace_in_a_picture() {
-        let spectrogram = Spectrogram::new().unwrap();
+        let ears = ears(&[0], &[]);
         let tone = |n: usize| (n as f32 * 0.3).sin() * (0.2 + 0.1 * (n as f32 * 2e-3).sin());
         let x: Vec<f32> = (0..WINDOW).map(tone).collect();
         let quiet: Vec<f32> = x.iter().map(|v| v * 0.25).collect();
-        let [a, b] = [&x, &quiet].map(|x| spectrogram.picture(x).unwrap());
+        let [a, b] = [&x, &quiet].map(|x| ears.picture(x).unwrap());
         assert_eq!(a.dims(), [1, 3, ROWS, (WINDOW - FRAME) / HOP + 1]);
         // At the tone's frequency, far above the floor.
         let row = (0.3 / std::f32::consts::TAU * FRAME as f32).round() as usize;
@@ -324,15 +410,20 @@ mod tests {
 
     #[test]
     fn what_a_description_needs_is_what_is_computed() {
-        let mut params = Params::new(4);
-        let size = LiteSize::Lite0;
-        let net = EfficientNetLite::new(&mut params, size).unwrap();
-        let spectrogram = Spectrogram::new().unwrap();
+        let ears = ears(&[0], &[0]);
         let x: Vec<f32> = (0..WINDOW).map(|n| (n as f32 * n as f32 * 1e-5).sin() * 0.1).collect();
-        let all = spectrogram.maps(&net, &[0, 1, 2, 3, 4, 5, 6], &x).unwrap().describe_part(0.0..1.0);
-        let some = spectrogram.maps(&net, &[1, 2], &x).unwrap().describe_part(0.0..1.0);
-        assert_eq!(all.len(), len(size, &[0, 1, 2, 3, 4, 5, 6]));
-        assert_eq!(some, all[len(size, &[0])..len(size, &[0, 1, 2])]);
+        let described = |maps: &[usize], layers: &[usize]| {
+            let hearing = hearing(maps, layers);
+            let found = ears.maps(&hearing, &x).unwrap().describe_part(0.0..1.0);
+            assert_eq!(found.len(), hearing.len());
+            (found, hearing.places())
+        };
+        let (all, _) = described(&[0, 1, 2, 3, 4, 5, 6], &[0, 1, 2, 3]);
+        for (maps, layers) in [(&[1, 2][..], &[1, 3][..]), (&[0], &[2]), (&[], &[0, 1])] {
+            let (some, places) = described(maps, layers);
+            assert_eq!(some, places.iter().map(|&p| all[p]).collect::<Vec<_>>());
+        }
+        assert!(described(&[0], &[]).0.iter().all(|v| v.is_finite()));
     }
 
     #[test]
@@ -352,7 +443,7 @@ mod tests {
     fn a_timeline_has_seconds_up_to_the_end() {
         let (network, lfcc) = (LfccNetConfig { widths: [2; 5] }, LfccConfig::default());
         let detector =
-            SpectralDetector::new(&mut Params::new(4), &network, &lfcc, LiteSize::Lite0, &[0, 1]).unwrap();
+            SpectralDetector::new(&mut Params::new(4), &network, &lfcc, &hearing(&[0, 1], &[])).unwrap();
         for (length, expected) in [(0.6, 1), (1.9, 1), (6.5, 6), (70.2, 70)] {
             let n = (length * f64::from(Waveform::RATE)) as usize;
             let samples =

@@ -10,7 +10,7 @@ use std::{
 
 use candor_features::{Limits, Pixels, image::launder::encode_jpeg};
 use candor_models::{
-    Error, Model, ModelFiles, Registry,
+    Error, Model, ModelFiles, Registry, WeightPart,
     train::{Event, Job, LeaveOut, Run, train},
 };
 use rand::{RngExt, SeedableRng};
@@ -215,6 +215,12 @@ fn every_item_is_held_out_once_and_nothing_else_is_written() {
     assert_eq!(run.file("folds.md"), page);
 }
 
+/// Weight files of a folder that a model shares with others.
+fn parts(folder: &Path, names: &[&str]) -> Vec<WeightPart> {
+    let read = |name: &&str| fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
+    names.iter().map(|name| ((*name).to_owned(), read(name).into())).collect()
+}
+
 #[test]
 fn a_layer_on_frozen_features_is_trained_and_repeats_itself() {
     const HEAD: &str = r#"
@@ -247,7 +253,8 @@ residual_share = 0.25
     run.train(None).unwrap();
     let written = ["safetensors", "toml", "md", "log.csv"].map(|suffix| run.file(suffix));
     let description = String::from_utf8(written[1].clone()).unwrap();
-    let model = Model::new("tiny", &description, &written[0], &[]).unwrap();
+    let parts = parts(run.dir.path(), &["lite0", "residual"]);
+    let model = Model::new("tiny", &description, &written[0], &parts).unwrap();
     let media = candor_features::Media::Image(picture(true, 99));
     assert!(model.detector.detect(&media).unwrap().logit.is_finite());
     // Once from the kept features, once from nothing.
@@ -292,13 +299,13 @@ fn a_layer_on_features_of_spectrograms_is_trained_and_repeats_itself() {
         eprintln!("passed over: measuring recordings needs ffmpeg");
         return;
     }
-    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights");
     let run = || {
         let dir = tempfile::tempdir().unwrap();
         for name in ["lfcc.toml", "lfcc.safetensors"] {
-            fs::copy(weights.join("audio").join(name), dir.path().join(name)).unwrap();
+            fs::copy(shipped.join("audio").join(name), dir.path().join(name)).unwrap();
         }
-        fs::copy(weights.join("image/lite0.safetensors"), dir.path().join("lite0.safetensors")).unwrap();
+        fs::copy(shipped.join("image/lite0.safetensors"), dir.path().join("lite0.safetensors")).unwrap();
         let mut manifest = String::from("path,label,group,system,split,repo\n");
         for i in 0..20 {
             let (made, dev) = (i % 2 == 1, i % 4 < 2);
@@ -340,7 +347,9 @@ fn a_layer_on_features_of_spectrograms_is_trained_and_repeats_itself() {
         card.contains("2 copies of each") && card.contains("EER within a collection, mean of 1"),
         "{card}"
     );
-    let model = Model::new("tiny", &String::from_utf8(description).unwrap(), &weights, &[]).unwrap();
+    let parts =
+        [&parts(&shipped.join("image"), &["lite0"])[..], &parts(&shipped.join("audio"), &["lfcc"])].concat();
+    let model = Model::new("tiny", &String::from_utf8(description).unwrap(), &weights, &parts).unwrap();
     let score = |made| {
         let media = candor_features::decode(&wav(made, 77), &Limits::default()).unwrap();
         model.detector.detect(&media).unwrap().logit

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Params, params::Start};
 use crate::{
     Result,
-    kernels::{Activation, Conv2d, Depthwise2d},
+    kernels::{Activation, Conv2d, Depthwise2d, Pointwise},
     pretrained::REACH,
 };
 
@@ -167,6 +167,10 @@ impl Conv {
 
     fn dense(&self, x: &Tensor) -> Result<Tensor> {
         let (_, _, k, _) = self.weight.dims4()?;
+        if k == 1 && self.stride == 1 {
+            let op = Pointwise { activation: self.activation };
+            return Ok(x.apply_op3_no_bwd(&self.weight, &self.bias, &op)?);
+        }
         let (_, _, h, w) = x.dims4()?;
         let pad = |n: usize| ((n.div_ceil(self.stride) - 1) * self.stride + k).saturating_sub(n);
         let op = |pad| Conv2d { stride: [self.stride; 2], pad, activation: self.activation };

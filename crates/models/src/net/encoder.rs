@@ -2,11 +2,12 @@
 
 use candle_core::{Device, Tensor};
 
-use super::{FROZEN, Params, params::Start};
-use crate::{
-    Error, Result,
-    kernels::{Attention, Dense, LayerNorm},
+use super::{
+    FROZEN, Params,
+    params::Start,
+    transformer::{Linear, Norm},
 };
+use crate::{Result, kernels::Attention};
 
 /// Numbers that stand for a token in each layer.
 pub(crate) const WIDTH: usize = 384;
@@ -20,57 +21,6 @@ const POSITIONS: usize = 512;
 /// Blocks.
 const BLOCKS: usize = 6;
 const EPSILON: f32 = 1e-12;
-
-/// A linear layer: as it is loaded, and as it computes.
-enum Linear {
-    Declared { weight: Tensor, bias: Tensor, gelu: bool },
-    Ready(Dense),
-}
-
-impl Linear {
-    fn new(params: &mut Params, name: &str, inputs: usize, outputs: usize, gelu: bool) -> Result<Self> {
-        let mut get = |what: &str, shape: &[usize], start| {
-            params.get(&format!("{FROZEN}encoder.{name}.{what}"), shape, start).map(|t| t.detach())
-        };
-        let weight = get("weight", &[outputs, inputs], Start::He)?;
-        Ok(Self::Declared { weight, bias: get("bias", &[outputs], Start::Constant(0.0))?, gelu })
-    }
-
-    fn ready(self) -> Result<Self> {
-        Ok(match self {
-            Self::Declared { weight, bias, gelu } => Self::Ready(Dense::new(&weight, &bias, gelu)?),
-            Self::Ready(dense) => Self::Ready(dense),
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Ready(dense) => Ok(x.apply_op1_no_bwd(dense)?),
-            Self::Declared { .. } => Err(Error::model("text", "the encoder is not ready")),
-        }
-    }
-}
-
-/// A layer normalisation.
-struct Norm {
-    gain: Tensor,
-    bias: Tensor,
-}
-
-impl Norm {
-    fn new(params: &mut Params, name: &str) -> Result<Self> {
-        let mut get = |what: &str, value: f32| {
-            let tensor =
-                params.get(&format!("{FROZEN}encoder.{name}.{what}"), &[WIDTH], Start::Constant(value))?;
-            Ok::<_, Error>(tensor.detach())
-        };
-        Ok(Self { gain: get("gain", 1.0)?, bias: get("bias", 0.0)? })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.apply_op3_no_bwd(&self.gain, &self.bias, &LayerNorm { epsilon: EPSILON })?)
-    }
-}
 
 /// A block: attention and a perceptron, each added to what went in and normalised.
 struct Block {
@@ -103,16 +53,16 @@ impl Encoder {
     pub fn new(params: &mut Params) -> Result<Self> {
         let words = params.get(&format!("{FROZEN}encoder.words"), &[VOCABULARY, WIDTH], Start::He)?;
         let positions = params.get(&format!("{FROZEN}encoder.positions"), &[POSITIONS, WIDTH], Start::He)?;
-        let norm = Norm::new(params, "norm")?;
+        let norm = Norm::new(params, "encoder.norm", WIDTH, EPSILON)?;
         let blocks = (0..BLOCKS).map(|i| {
-            let name = |part: &str| format!("block{i}.{part}");
+            let name = |part: &str| format!("encoder.block{i}.{part}");
             Ok(Block {
                 attend: Linear::new(params, &name("attend"), WIDTH, 3 * WIDTH, false)?,
                 out: Linear::new(params, &name("out"), WIDTH, WIDTH, false)?,
-                norm: Norm::new(params, &name("norm"))?,
+                norm: Norm::new(params, &name("norm"), WIDTH, EPSILON)?,
                 up: Linear::new(params, &name("up"), WIDTH, HIDDEN, true)?,
                 down: Linear::new(params, &name("down"), HIDDEN, WIDTH, false)?,
-                last_norm: Norm::new(params, &name("last_norm"))?,
+                last_norm: Norm::new(params, &name("last_norm"), WIDTH, EPSILON)?,
             })
         });
         let blocks = blocks.collect::<Result<_>>()?;

@@ -9,6 +9,8 @@ mod layers;
 mod params;
 mod published;
 mod text;
+mod transformer;
+mod whisper;
 
 pub use aasist::{Aasist, AasistSize};
 pub use audio::{LfccNet, LfccNetConfig};
@@ -24,3 +26,4 @@ pub use params::{Params, convert_safetensors};
 pub use published::PublishedImageNet;
 pub(crate) use published::{PublishedNet, places};
 pub use text::{NgramNet, NgramNetConfig};
+pub use whisper::Whisper;

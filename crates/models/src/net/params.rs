@@ -131,8 +131,8 @@ impl Params {
     }
 
     /// A safetensors file of matrices in eight bits, `<name>.scale` beside each with the size of a step in each row, and of all else in
-    /// f16, with a tensor of bytes.
-    pub(crate) fn to_safetensors_i8(&self, bytes_name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+    /// f16, with a tensor of bytes where one is given.
+    pub(crate) fn to_safetensors_i8(&self, extra: Option<(&str, &[u8])>) -> Result<Vec<u8>> {
         let mut data = self.tensors(|name, shape, values| {
             let &[rows, columns] = shape.as_slice() else {
                 let bytes = values.into_iter().flat_map(|v| f16::from_f32(v).to_le_bytes()).collect();
@@ -147,7 +147,9 @@ impl Params {
             }
             vec![(format!("{name}{SCALE}"), Dtype::F32, vec![rows], scales), (name, Dtype::I8, shape, steps)]
         })?;
-        data.push((bytes_name.to_owned(), Dtype::U8, vec![bytes.len()], bytes.to_vec()));
+        data.extend(
+            extra.map(|(name, bytes)| (name.to_owned(), Dtype::U8, vec![bytes.len()], bytes.to_vec())),
+        );
         write(&data, &[])
     }
 
@@ -360,7 +362,7 @@ mod tests {
         a.get("x.weight", &[4, 30], Start::He).unwrap();
         a.get("x.bias", &[4], Start::Constant(0.5)).unwrap();
         a.get("none", &[2, 3], Start::Constant(0.0)).unwrap();
-        let file = a.to_safetensors_i8("text", b"more").unwrap();
+        let file = a.to_safetensors_i8(Some(("text", b"more"))).unwrap();
         let mut b = Params::new(9);
         b.get("x.weight", &[4, 30], Start::He).unwrap();
         b.get("x.bias", &[4], Start::He).unwrap();

@@ -14,6 +14,7 @@ use crate::{
     Error, OptimizerConfig, Result,
     net::{
         AasistSize, Encoder, LfccNetConfig, LiteSize, NgramNetConfig, PublishedImageNet, ResidualNetConfig,
+        Whisper,
     },
 };
 
@@ -198,8 +199,29 @@ pub struct SpectralTask {
     /// microphones say little. The sizes of groups alone decide otherwise.
     #[serde(default)]
     pub matched: bool,
+    /// Features of an encoder of speech beside those of the backbone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speech: Option<SpeechTask>,
     /// The laundering of both classes.
     pub laundering: AudioLaundering,
+}
+
+/// Part of a configuration for features of Whisper's encoder, with a layer of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeechTask {
+    /// Weights of the encoder, relative to the configuration; `candor model import` makes them.
+    pub encoder: String,
+    /// Layers of the encoder, from 0 (before the first block) to 3, that windows are described by.
+    pub layers: Vec<usize>,
+    /// Weight of the squared length of the layer, for layer 0.
+    pub ridge: f64,
+    /// Factor by which the ridge grows from each layer to the next one.
+    #[serde(default = "alike")]
+    pub ridge_growth: f64,
+    /// Share of the layer's logit in that of both, from 0 to 1, in units of their standard deviation on the training items. Set and not
+    /// fitted.
+    pub share: f64,
 }
 
 /// Part of a configuration for a linear head on frozen features of English, with a network on n-grams and style that was trained beside it.
@@ -357,6 +379,16 @@ impl TrainConfig {
             }
             if task.copies == 0 || task.maps.is_empty() || task.maps.iter().any(|&m| m >= maps) {
                 return Err(format!("spectral: copies must be positive, maps below {maps}"));
+            }
+            if let Some(speech) = &task.speech {
+                let layers = Whisper::LAYERS;
+                if speech.layers.is_empty() || speech.layers.iter().any(|&l| l >= layers) {
+                    return Err(format!("spectral.speech.layers are below {layers}, at least one"));
+                }
+                let positive = speech.ridge_growth.is_finite() && speech.ridge_growth > 0.0;
+                if !positive || !(0.0..=1.0).contains(&speech.share) {
+                    return Err("spectral.speech: ridge_growth must be positive, share 0 to 1".into());
+                }
             }
             if !(0.0..=1.0).contains(&task.encoded) {
                 return Err("spectral.encoded is 0 to 1".into());

@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},
     ops::Range,
+    path::Path,
     sync::atomic::Ordering,
 };
 
@@ -36,11 +37,11 @@ use crate::{
     metrics::Scored,
     model_file::{Architecture, ModelFile},
     net::{
-        EfficientNetLite, Encoder, FROZEN, FrozenLinear, LfccNetConfig, LiteSize, NgramNetConfig, Params,
+        EfficientNetLite, Encoder, FROZEN, FrozenLinear, LfccNetConfig, NgramNetConfig, Params,
         ResidualNetConfig, WEIGHT_UNIT,
     },
     pretrained::{LONGEST, PretrainedDetector, REACH, Selection, seen},
-    spectral::{self, SpectralDetector, Spectrogram, between_silence},
+    spectral::{self, Ears, Hearing, SpectralDetector, between_silence},
     text::Standard,
 };
 
@@ -90,12 +91,14 @@ enum Kind {
         task: PretrainedTask,
         selection: Selection,
         residual: ResidualNetConfig,
+        net: EfficientNetLite,
     },
     Recordings {
         task: SpectralTask,
-        spectrogram: Spectrogram,
+        hearing: Hearing,
         network: LfccNetConfig,
         lfcc: LfccConfig,
+        ears: Box<Ears>,
     },
     Texts {
         task: EncodedTask,
@@ -103,8 +106,6 @@ enum Kind {
         network: NgramNetConfig,
         features: TextConfig,
         standard: Standard,
-        /// Weight files of the encoder and of the n-grams with their names.
-        parts: Vec<(String, Vec<u8>)>,
     },
 }
 
@@ -150,8 +151,15 @@ impl Kind {
                     Part { numbers: deep..deep + CHROMA, ridge: task.chroma_ridge, share: task.chroma_share },
                 ]
             }
-            Self::Recordings { task, .. } => {
-                vec![Part { numbers: 0..spectral::len(task.size, &task.maps), ridge: task.ridge, share: 1.0 }]
+            Self::Recordings { task, hearing, .. } => {
+                let (seen, all) = (Hearing { layers: Vec::new(), ..hearing.clone() }.len(), hearing.len());
+                match &task.speech {
+                    None => vec![Part { numbers: 0..seen, ridge: task.ridge, share: 1.0 }],
+                    Some(speech) => vec![
+                        Part { numbers: 0..seen, ridge: task.ridge, share: 1.0 - speech.share },
+                        Part { numbers: seen..all, ridge: speech.ridge, share: speech.share },
+                    ],
+                }
             }
             Self::Texts { task, .. } => {
                 vec![Part { numbers: 0..encoder::len(&task.layers), ridge: task.ridge, share: 1.0 }]
@@ -161,30 +169,31 @@ impl Kind {
 
     /// For each number that is used, the root of its share of the ridge: the number of its map says how deep it lies.
     fn restraint(&self) -> Vec<f32> {
-        let (growth, parts): (f64, Vec<(usize, usize)>) = match self {
+        let roots = |growth: f64, depths: Vec<(usize, usize)>| {
+            let root = move |depth: usize| growth.powf(depth as f64 / 2.0) as f32;
+            depths.into_iter().flat_map(move |(depth, n)| std::iter::repeat_n(root(depth), n))
+        };
+        match self {
             Self::Pictures { task, selection, .. } => {
                 let channels = selection.size.channels();
                 let maps = selection.tiles.iter().chain(&selection.whole);
-                (task.ridge_growth, maps.map(|&m| (m, 2 * channels[m])).collect())
+                let chroma = std::iter::repeat_n(1.0, CHROMA);
+                roots(task.ridge_growth, maps.map(|&m| (m, 2 * channels[m])).collect())
+                    .chain(chroma)
+                    .collect()
             }
-            Self::Recordings { task, .. } => {
-                let channels = task.size.channels();
-                (task.ridge_growth, task.maps.iter().map(|&m| (m, 2 * channels[m])).collect())
+            Self::Recordings { task, hearing, .. } => {
+                let (depths, sizes) = (hearing.maps.iter().chain(&hearing.layers), hearing.sizes());
+                let mut maps: Vec<(usize, usize)> = depths.copied().zip(sizes).collect();
+                let layers = maps.split_off(hearing.maps.len());
+                let growth = task.speech.as_ref().map_or(1.0, |speech| speech.ridge_growth);
+                roots(task.ridge_growth, maps).chain(roots(growth, layers)).collect()
             }
-            Self::Texts { task, .. } => (
-                task.ridge_growth,
-                task.layers.iter().map(|&layer| (layer, encoder::len(&[layer]))).collect(),
-            ),
-        };
-        let chroma = match self {
-            Self::Pictures { .. } => CHROMA,
-            Self::Recordings { .. } | Self::Texts { .. } => 0,
-        };
-        parts
-            .iter()
-            .flat_map(|&(map, n)| std::iter::repeat_n(growth.powf(map as f64 / 2.0) as f32, n))
-            .chain(std::iter::repeat_n(1.0, chroma))
-            .collect()
+            Self::Texts { task, .. } => {
+                let layers = task.layers.iter().map(|&layer| (layer, encoder::len(&[layer])));
+                roots(task.ridge_growth, layers.collect()).collect()
+            }
+        }
     }
 
     /// Share of the trained network.
@@ -221,12 +230,7 @@ impl Kind {
                 let places = selection.places().into_iter().chain(deep..deep + CHROMA);
                 (deep + CHROMA, places.collect())
             }
-            Self::Recordings { task, .. } => {
-                let maps = every_map();
-                let start = |map: usize| spectral::len(task.size, maps.get(..map).unwrap_or_default());
-                let places = task.maps.iter().flat_map(|&m| start(m)..start(m + 1)).collect();
-                (spectral::len(task.size, &maps), places)
-            }
+            Self::Recordings { hearing, .. } => (hearing.all().len(), hearing.places()),
             Self::Texts { task, .. } => {
                 let layers: Vec<usize> = (0..Encoder::LAYERS).collect();
                 let one = encoder::len(&[0]);
@@ -236,27 +240,27 @@ impl Kind {
         }
     }
 
-    /// The whole detector around a weight file.
-    fn detector(&self, weights: &[u8]) -> Result<Both> {
-        let mut params = Params::blank();
-        let detector = match self {
+    /// The whole detector around weight files: its own and those that it names.
+    fn detector(&self, files: &[&[u8]]) -> Result<Both> {
+        Ok(match self {
             Self::Pictures { selection, residual, .. } => {
-                Both::Pictures(PretrainedDetector::new(&mut params, residual, selection.clone())?)
+                let mut params = Params::blank();
+                let detector = PretrainedDetector::new(&mut params, residual, selection.clone())?;
+                params.load_files(files)?;
+                Both::Pictures(Box::new(detector))
             }
-            Self::Recordings { task, network, lfcc, .. } => {
-                Both::Recordings(SpectralDetector::new(&mut params, network, lfcc, task.size, &task.maps)?)
+            Self::Recordings { hearing, network, lfcc, .. } => {
+                Both::Recordings(Box::new(SpectralDetector::load(network, lfcc, hearing, files)?))
             }
-            Self::Texts { task, network, features, standard, parts, .. } => {
-                let [(_, encoder), (_, ngrams)] = parts.as_slice() else {
+            Self::Texts { task, network, features, standard, .. } => {
+                let &[own, encoder, ngrams] = files else {
                     return Err(Error::model("text", "two weight files"));
                 };
-                let files = [weights, encoder.as_slice(), ngrams.as_slice()];
+                let files = [own, encoder, ngrams];
                 let detector = EncodedDetector::load(network, *features, standard, &task.layers, files)?;
-                return Ok(Both::Texts(Box::new(detector)));
+                Both::Texts(Box::new(detector))
             }
-        };
-        params.load_safetensors(weights)?;
-        Ok(detector)
+        })
     }
 }
 
@@ -269,14 +273,10 @@ struct Part {
     share: f64,
 }
 
-fn every_map() -> Vec<usize> {
-    (0..LiteSize::MAPS).collect()
-}
-
 /// A detector whose two logits can be read.
 enum Both {
-    Pictures(PretrainedDetector),
-    Recordings(SpectralDetector),
+    Pictures(Box<PretrainedDetector>),
+    Recordings(Box<SpectralDetector>),
     Texts(Box<EncodedDetector>),
 }
 
@@ -286,12 +286,10 @@ pub(crate) struct Head {
     group_power: f64,
     seed: u64,
     items: Vec<Item>,
-    /// The backbone of pictures and recordings.
-    net: Option<EfficientNetLite>,
-    /// SHA-256 of the backbone's weights.
+    /// SHA-256 of the weights that features are computed with.
     backbone: [u8; 32],
-    /// Values of the backbone and of the trained network by name.
-    known: BTreeMap<String, Vec<f32>>,
+    /// Weight files that the model shares with others, with their names: of the frozen networks, then of the trained one.
+    parts: Vec<(String, Vec<u8>)>,
 }
 
 /// A linear layer on standardised features.
@@ -320,70 +318,72 @@ fn deviation(linear: &Linear, x: &[f32], weights: &[f64]) -> f64 {
 
 impl Head {
     pub(crate) fn new(run: &Run<'_>, config: &TrainConfig, items: Vec<Item>) -> Result<Self> {
-        let folder = run.config.parent().unwrap_or(std::path::Path::new("."));
-        let read = |name: String| {
+        let folder = run.config.parent().unwrap_or(Path::new("."));
+        let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|e| Error::io(path, e))
         };
         let trained = |name: &str| {
-            let description = String::from_utf8_lossy(&read(format!("{name}.toml"))?).into_owned();
+            let description = String::from_utf8_lossy(&read(&format!("{name}.toml"))?).into_owned();
             let file = ModelFile::from_toml(name, &description)?;
-            Ok::<_, Error>((file.architecture, read(format!("{name}.safetensors"))?))
+            Ok::<_, Error>((file.architecture, (name.to_owned(), read(&format!("{name}.safetensors"))?)))
         };
-        let mut params = Params::new(0);
-        let (group_power, seed) = (config.sampling.group_power, config.seed);
-        if let Some(task) = &config.encoded {
-            let (Architecture::NgramNet { network, features, standard }, ngrams) = trained(&task.ngrams)?
-            else {
-                return Err(Error::model(&task.ngrams, "is no network on n-grams"));
-            };
-            let encoder = read(format!("{}.safetensors", task.encoder))?;
-            let mut params = Params::blank();
-            let reader = Reader::new(&mut params, &encoder)?;
-            params.load_safetensors(&encoder)?;
-            let reader = Box::new(reader.ready()?);
-            let backbone = Sha256::digest(&encoder).into();
-            let parts = vec![(task.encoder.clone(), encoder), (task.ngrams.clone(), ngrams)];
-            let kind = Kind::Texts { task: task.clone(), reader, network, features, standard, parts };
-            return Ok(Self { kind, group_power, seed, items, net: None, backbone, known: BTreeMap::new() });
-        }
-        let (kind, backbone_name, size) = match (&config.pretrained, &config.spectral) {
-            (Some(task), _) => {
-                let (Architecture::ResidualNet { network: residual }, weights) = trained(&task.residual)?
-                else {
+        let frozen = |path: &str| {
+            let name = Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            Ok::<_, Error>((name, read(path)?))
+        };
+        let load = |params: &mut Params, parts: &[(String, Vec<u8>)]| {
+            params.load_files(&parts.iter().map(|(_, bytes)| bytes.as_slice()).collect::<Vec<_>>())
+        };
+        let mut params = Params::blank();
+        let (kind, mut parts, last) = match (&config.pretrained, &config.spectral, &config.encoded) {
+            (Some(task), ..) => {
+                let (Architecture::ResidualNet { network: residual }, last) = trained(&task.residual)? else {
                     return Err(Error::model(&task.residual, "is no residual network"));
                 };
-                crate::net::ResidualNet::new(&mut params, &residual)?;
-                params.load_safetensors(&weights)?;
-                let selection = Selection {
-                    size: task.size,
-                    tiles: task.tile_maps.clone(),
-                    whole: task.whole_maps.clone(),
-                };
-                (Kind::Pictures { task: task.clone(), selection, residual }, &task.backbone, task.size)
+                let parts = vec![frozen(&task.backbone)?];
+                let net = EfficientNetLite::new(&mut params, task.size)?;
+                load(&mut params, &parts)?;
+                let (tiles, whole) = (task.tile_maps.clone(), task.whole_maps.clone());
+                let selection = Selection { size: task.size, tiles, whole };
+                (Kind::Pictures { task: task.clone(), selection, residual, net }, parts, last)
             }
-            (None, Some(task)) => {
-                let (Architecture::LfccNet { network, lfcc }, weights) = trained(&task.cepstral)? else {
+            (None, Some(task), _) => {
+                let (Architecture::LfccNet { network, lfcc }, last) = trained(&task.cepstral)? else {
                     return Err(Error::model(&task.cepstral, "is no cepstral network"));
                 };
-                crate::net::LfccNet::new(&mut params, &network)?;
-                params.load_safetensors(&weights)?;
-                let spectrogram = Spectrogram::new()?;
-                let kind = Kind::Recordings { task: task.clone(), spectrogram, network, lfcc };
-                (kind, &task.backbone, task.size)
+                let mut parts = vec![frozen(&task.backbone)?];
+                let mut layers = Vec::new();
+                if let Some(speech) = &task.speech {
+                    parts.push(frozen(&speech.encoder)?);
+                    layers.clone_from(&speech.layers);
+                }
+                let hearing = Hearing { size: task.size, maps: task.maps.clone(), layers };
+                let ears = Ears::new(&mut params, &hearing)?;
+                load(&mut params, &parts)?;
+                let ears = Box::new(ears.ready()?);
+                (Kind::Recordings { task: task.clone(), hearing, network, lfcc, ears }, parts, last)
             }
-            (None, None) => {
+            (None, None, Some(task)) => {
+                let (Architecture::NgramNet { network, features, standard }, last) = trained(&task.ngrams)?
+                else {
+                    return Err(Error::model(&task.ngrams, "is no network on n-grams"));
+                };
+                let parts = vec![frozen(&format!("{}.safetensors", task.encoder))?];
+                let encoder = parts.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+                let reader = Reader::new(&mut params, encoder)?;
+                load(&mut params, &parts)?;
+                let reader = Box::new(reader.ready()?);
+                (Kind::Texts { task: task.clone(), reader, network, features, standard }, parts, last)
+            }
+            (None, None, None) => {
                 return Err(Error::config(&config.id, "none of [pretrained], [spectral] and [encoded]"));
             }
         };
-        let mut backbone = Params::new(0);
-        let net = EfficientNetLite::new(&mut backbone, size)?;
-        let weights = read(backbone_name.clone())?;
-        backbone.load_safetensors(&weights)?;
-        let mut known = backbone.snapshot()?;
-        known.extend(params.snapshot()?);
-        let net = Some(net);
-        Ok(Self { kind, group_power, seed, items, net, backbone: Sha256::digest(&weights).into(), known })
+        let digest = |hash: Sha256, (_, bytes): &(String, Vec<u8>)| hash.chain_update(bytes);
+        let backbone = parts.iter().fold(Sha256::new(), digest).finalize().into();
+        parts.push(last);
+        Ok(Self { kind, group_power: config.sampling.group_power, seed: config.seed, items, backbone, parts })
     }
 
     /// Fits the layer on the training items and adds it to the residual network.
@@ -536,8 +536,8 @@ impl Head {
 
     fn copies(&self, item: &Item) -> Result<Vec<f32>> {
         let mut out = Vec::new();
-        match (&self.kind, &self.net) {
-            (Kind::Pictures { task, selection, .. }, Some(net)) => {
+        match &self.kind {
+            Kind::Pictures { task, selection, net, .. } => {
                 let all = Selection::all(selection.size);
                 let small = resize_to_longest(&picture(item)?, LONGEST);
                 for copy in 0..task.copies {
@@ -547,7 +547,8 @@ impl Head {
                     out.extend(chroma(&seen(&laundered)));
                 }
             }
-            (Kind::Recordings { task, spectrogram, .. }, Some(net)) => {
+            Kind::Recordings { task, hearing, ears, .. } => {
+                let all = hearing.all();
                 let wave = audio::recording(item)?;
                 for copy in 0..task.copies {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
@@ -565,10 +566,10 @@ impl Head {
                     };
                     let sound = heard.get(between_silence(&heard)).unwrap_or(&heard);
                     let window = tile(audio::stretch(sound, WINDOW, &mut rng), WINDOW);
-                    out.extend(spectrogram.maps(net, &every_map(), &window)?.describe_seconds().concat());
+                    out.extend(ears.maps(&all, &window)?.describe_seconds().concat());
                 }
             }
-            (Kind::Texts { task, reader, .. }, _) => {
+            Kind::Texts { task, reader, .. } => {
                 let layers: Vec<usize> = (0..Encoder::LAYERS).collect();
                 for copy in 0..task.copies {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
@@ -590,7 +591,6 @@ impl Head {
                     }
                 }
             }
-            (_, None) => return Err(Error::model(&item.name, "no backbone")),
         }
         Ok(out)
     }
@@ -605,23 +605,10 @@ impl Head {
         }
     }
 
-    /// The weight file.
+    /// The weight file, which has the layer and names the others.
     fn assemble(&self, layer: &Layer, mix: [f64; 2]) -> Result<Vec<u8>> {
         let mut params = Params::new(0);
-        match &self.kind {
-            Kind::Pictures { selection, residual, .. } => {
-                PretrainedDetector::new(&mut params, residual, selection.clone())?;
-            }
-            Kind::Recordings { task, network, lfcc, .. } => {
-                SpectralDetector::new(&mut params, network, lfcc, task.size, &task.maps)?;
-            }
-            Kind::Texts { task, .. } => {
-                FrozenLinear::new(&mut params, encoder::len(&task.layers))?;
-            }
-        }
-        for (name, values) in &self.known {
-            params.set(name, values.clone())?;
-        }
+        FrozenLinear::new(&mut params, layer.mean.len())?;
         let weights = layer.linear.weights.iter().map(|&w| w as f32 * WEIGHT_UNIT).collect();
         for (name, values) in [
             ("mean", layer.mean.clone()),
@@ -632,16 +619,15 @@ impl Head {
         ] {
             params.set(&format!("{FROZEN}linear.{name}"), values)?;
         }
-        match &self.kind {
-            Kind::Texts { parts, .. } => params.to_safetensors_with(parts),
-            Kind::Pictures { .. } | Kind::Recordings { .. } => params.to_safetensors(),
-        }
+        params.to_safetensors_with(&self.parts)
     }
 
     /// How much each logit counts: its share over its standard deviation on the development items, pictures in the condition
     /// that most are met in. Their labels are not looked at.
     fn mix(&self, weights: &[u8]) -> Result<([f64; 2], String)> {
-        let detector = self.kind.detector(weights)?;
+        let parts = self.parts.iter().map(|(_, bytes)| bytes.as_slice());
+        let files: Vec<&[u8]> = std::iter::once(weights).chain(parts).collect();
+        let detector = self.kind.detector(&files)?;
         let dev: Vec<&Item> = self.items.iter().filter(|i| i.dev).collect();
         let found = dev
             .par_iter()
@@ -698,11 +684,12 @@ impl Subject for Head {
                 tile_maps: task.tile_maps.clone(),
                 whole_maps: task.whole_maps.clone(),
             },
-            Kind::Recordings { task, network, lfcc, .. } => Architecture::Spectral {
-                backbone: task.size,
+            Kind::Recordings { hearing, network, lfcc, .. } => Architecture::Spectral {
+                backbone: hearing.size,
                 network: network.clone(),
                 lfcc: lfcc.clone(),
-                maps: task.maps.clone(),
+                maps: hearing.maps.clone(),
+                layers: hearing.layers.clone(),
             },
             Kind::Texts { task, network, features, standard, .. } => Architecture::Encoded {
                 network: network.clone(),
@@ -714,10 +701,7 @@ impl Subject for Head {
     }
 
     fn parts(&self) -> Vec<&[u8]> {
-        match &self.kind {
-            Kind::Texts { parts, .. } => parts.iter().map(|(_, bytes)| bytes.as_slice()).collect(),
-            Kind::Pictures { .. } | Kind::Recordings { .. } => Vec::new(),
-        }
+        self.parts.iter().map(|(_, bytes)| bytes.as_slice()).collect()
     }
 
     fn measure(&self, detector: &dyn Detector) -> Result<Vec<Measured>> {
