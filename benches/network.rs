@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor, Var};
 use candor::{Media, MediaKind, Pixels, Registry, Waveform};
 use candor_features::text::document;
 use candor_models::kernels::{
-    Activation, Conv2d, ConvNorm, Convolution, Depthwise2d, MaxPool2, keep_freed_memory,
+    Activation, Conv2d, ConvNorm, Convolution, Depthwise2d, MaxPool2, Pointwise, keep_freed_memory,
 };
 use candor_models::net::{
     EfficientNetLite, Encoder, LfccNet, LfccNetConfig, LiteSize, Mode, Params, ResidualNet,
@@ -81,6 +81,13 @@ fn kernels(c: &mut Criterion) {
         |v| v[0].apply_op2(&v[1], Conv2d::same(1, 1, Activation::None)),
         |v| v[0].conv2d(&v[1], 0, 1, 1, 1),
     );
+    let operands =
+        [&[1, 64, 56, 56][..], &[128, 64, 1, 1], &[128]].map(|shape| var(shape).as_detached_tensor());
+    let frozen = Pointwise { activation: Activation::None };
+    c.bench_function("conv1x1 64-128 56x56/candor frozen", |b| {
+        let [x, weight, bias] = &operands;
+        b.iter(|| black_box(x).apply_op3_no_bwd(weight, bias, &frozen));
+    });
     pair(
         c,
         "depthwise3x3 64 56x56",

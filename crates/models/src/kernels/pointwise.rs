@@ -7,8 +7,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::{conv::Activation, data, in_chunks, nchw};
 
-/// Vectors of places that are worked on together.
-const VECTORS: usize = 3;
+/// Outputs that are worked on together.
+const OUTPUTS: usize = 8;
 
 thread_local! {
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -45,9 +45,17 @@ impl CustomOp3 for Pointwise {
         if inputs != c || bias.len() != o || o * c * area == 0 {
             bail!("pointwise convolution of {c} planes of {area} places with {o} by {inputs} weights");
         }
+        // For each eight outputs, input by input what they weigh it with; outputs that are missing in the last eight weigh nothing.
+        let mut weights = vec![[0.0; OUTPUTS]; o.div_ceil(OUTPUTS) * c];
+        for (block, rows) in weights.chunks_exact_mut(c).zip(weight.chunks(OUTPUTS * c)) {
+            for (i, row) in rows.chunks_exact(c).enumerate() {
+                block.iter_mut().zip(row).for_each(|(cells, &w)| cells[i] = w);
+            }
+        }
         let out = in_chunks(n * o * area, o * area, |i, out| {
             let x = &x[i * c * area..(i + 1) * c * area];
-            Arch::new().dispatch(Product { weight, bias, x, area, out, activation: self.activation });
+            let (weights, activation) = (weights.as_slice(), self.activation);
+            Arch::new().dispatch(Product { weights, bias, x, area, out, activation });
         });
         Ok((CpuStorage::F32(out), Shape::from((n, o, h, w))))
     }
@@ -55,7 +63,7 @@ impl CustomOp3 for Pointwise {
 
 /// `out = activation(weight x + bias)` of `[o, c]` and `[c, area]`.
 struct Product<'a> {
-    weight: &'a [f32],
+    weights: &'a [[f32; OUTPUTS]],
     bias: &'a [f32],
     x: &'a [f32],
     area: usize,
@@ -68,24 +76,24 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Outputs at a time: as many sums as fit the registers.
+        // Vectors of places at a time: as many sums as fit the registers.
         match S::F32_LANES {
-            16 => self.panels::<S, 8>(simd),
-            _ => self.panels::<S, 4>(simd),
+            16 => self.panels::<S, 3>(simd),
+            _ => self.panels::<S, 1>(simd),
         }
     }
 }
 
 impl Product<'_> {
     #[inline(always)]
-    fn panels<S: Simd, const OUTPUTS: usize>(mut self, simd: S) {
+    fn panels<S: Simd, const VECTORS: usize>(mut self, simd: S) {
         // Taken out, since what a closure of the standard library calls is not compiled for this processor.
         let mut panel = PANEL.take();
         for start in (0..self.area).step_by(VECTORS * S::F32_LANES) {
-            match (self.area - start).div_ceil(S::F32_LANES) {
-                1 => self.panel::<S, 1, OUTPUTS>(simd, start, &mut panel),
-                2 => self.panel::<S, 2, OUTPUTS>(simd, start, &mut panel),
-                _ => self.panel::<S, VECTORS, OUTPUTS>(simd, start, &mut panel),
+            match (self.area - start).div_ceil(S::F32_LANES).min(VECTORS) {
+                1 => self.panel::<S, 1>(simd, start, &mut panel),
+                2 => self.panel::<S, 2>(simd, start, &mut panel),
+                _ => self.panel::<S, 3>(simd, start, &mut panel),
             }
         }
         PANEL.set(panel);
@@ -93,12 +101,7 @@ impl Product<'_> {
 
     /// `V` vectors of places from `start`, all outputs.
     #[inline(always)]
-    fn panel<S: Simd, const V: usize, const OUTPUTS: usize>(
-        &mut self,
-        simd: S,
-        start: usize,
-        panel: &mut Vec<f32>,
-    ) {
+    fn panel<S: Simd, const V: usize>(&mut self, simd: S, start: usize, panel: &mut Vec<f32>) {
         let inputs = self.x.len() / self.area;
         let width = V * S::F32_LANES;
         let places = width.min(self.area - start);
@@ -109,17 +112,13 @@ impl Product<'_> {
             beyond.fill(0.0);
         }
         let panel = S::as_simd_f32s(panel).0.as_chunks::<V>().0;
-        let blocks = self.weight.chunks(OUTPUTS * inputs).zip(self.bias.chunks(OUTPUTS));
-        for ((weight, bias), out) in blocks.zip(self.out.chunks_mut(OUTPUTS * self.area)) {
-            // Outputs that are missing in the last block are its last one once more.
-            let row = |o: usize| o.min(bias.len() - 1);
-            let weights: [&[f32]; OUTPUTS] =
-                std::array::from_fn(|o| &weight[row(o) * inputs..][..panel.len()]);
-            let mut sums: [[S::f32s; V]; OUTPUTS] =
-                std::array::from_fn(|o| [simd.splat_f32s(bias[row(o)]); V]);
-            for (i, x) in panel.iter().enumerate() {
-                for (sums, weights) in sums.iter_mut().zip(&weights) {
-                    let weight = simd.splat_f32s(weights[i]);
+        let blocks = self.weights.chunks_exact(inputs).zip(self.bias.chunks(OUTPUTS));
+        for ((weights, bias), out) in blocks.zip(self.out.chunks_mut(OUTPUTS * self.area)) {
+            let mut sums = [[simd.splat_f32s(0.0); V]; OUTPUTS];
+            sums.iter_mut().zip(bias).for_each(|(sums, &bias)| *sums = [simd.splat_f32s(bias); V]);
+            for (x, weights) in panel.iter().zip(weights) {
+                for (sums, &weight) in sums.iter_mut().zip(weights) {
+                    let weight = simd.splat_f32s(weight);
                     for (sum, &x) in sums.iter_mut().zip(x) {
                         *sum = simd.mul_add_e_f32s(weight, x, *sum);
                     }
