@@ -34,8 +34,8 @@ pub enum Architecture {
         /// Which one.
         network: PublishedImageNet,
     },
-    /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it. The weight file names
-    /// those of both.
+    /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it. The weight file holds
+    /// or names those of both.
     Pretrained {
         /// Size of the network that made them.
         #[serde(default)]
