@@ -276,9 +276,8 @@ macro_rules! embedded {
     };
 }
 
-/// Every model that is compiled in, the preferred one of each kind first. Not a constant: its megabytes would be in the metadata that each
-/// crate above is compiled with, too.
-static EMBEDDED: [Embedded; 6] = [
+/// Every model that is compiled in, the preferred one of each kind first.
+const EMBEDDED: [Embedded; 6] = [
     embedded!("image/best"),
     embedded!("image/residual"),
     embedded!(
