@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::{
     FROZEN, Params,
     params::Start,
-    transformer::{Linear, Norm},
+    transformer::{Block, Norm},
 };
 use crate::{Result, kernels::Attention};
 
@@ -21,16 +21,6 @@ const POSITIONS: usize = 512;
 /// Blocks.
 const BLOCKS: usize = 6;
 const EPSILON: f32 = 1e-12;
-
-/// A block: attention and a perceptron, each added to what went in and normalised.
-struct Block {
-    attend: Linear,
-    out: Linear,
-    norm: Norm,
-    up: Linear,
-    down: Linear,
-    last_norm: Norm,
-}
 
 /// `MiniLM` (Wang et al. 2020) of six blocks, a `BERT` (Devlin et al. 2019) of width 384: from token numbers to what stands for each token in
 /// each layer. It is never trained here.
@@ -54,18 +44,8 @@ impl Encoder {
         let words = params.get(&format!("{FROZEN}encoder.words"), &[VOCABULARY, WIDTH], Start::He)?;
         let positions = params.get(&format!("{FROZEN}encoder.positions"), &[POSITIONS, WIDTH], Start::He)?;
         let norm = Norm::new(params, "encoder.norm", WIDTH, EPSILON)?;
-        let blocks = (0..BLOCKS).map(|i| {
-            let name = |part: &str| format!("encoder.block{i}.{part}");
-            Ok(Block {
-                attend: Linear::new(params, &name("attend"), WIDTH, 3 * WIDTH, false)?,
-                out: Linear::new(params, &name("out"), WIDTH, WIDTH, false)?,
-                norm: Norm::new(params, &name("norm"), WIDTH, EPSILON)?,
-                up: Linear::new(params, &name("up"), WIDTH, HIDDEN, true)?,
-                down: Linear::new(params, &name("down"), HIDDEN, WIDTH, false)?,
-                last_norm: Norm::new(params, &name("last_norm"), WIDTH, EPSILON)?,
-            })
-        });
-        let blocks = blocks.collect::<Result<_>>()?;
+        let block = |i| Block::new(params, &format!("encoder.block{i}"), WIDTH, HIDDEN, EPSILON);
+        let blocks = (0..BLOCKS).map(block).collect::<Result<_>>()?;
         Ok(Self { words: words.detach(), positions: positions.detach(), norm, blocks })
     }
 
@@ -74,16 +54,7 @@ impl Encoder {
     /// # Errors
     /// When a tensor can't be read.
     pub fn ready(self) -> Result<Self> {
-        let ready = |block: Block| {
-            Ok(Block {
-                attend: block.attend.ready()?,
-                out: block.out.ready()?,
-                up: block.up.ready()?,
-                down: block.down.ready()?,
-                ..block
-            })
-        };
-        Ok(Self { blocks: self.blocks.into_iter().map(ready).collect::<Result<_>>()?, ..self })
+        Ok(Self { blocks: self.blocks.into_iter().map(Block::ready).collect::<Result<_>>()?, ..self })
     }
 
     /// What stands for each of `n` tokens (at most 512), `[n, 384]`: as they go into the first block, and after each block up to number

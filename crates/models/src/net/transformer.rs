@@ -66,3 +66,45 @@ impl Norm {
         Ok(x.apply_op3_no_bwd(&self.gain, &self.bias, &LayerNorm { epsilon: self.epsilon })?)
     }
 }
+
+/// A block: attention and a perceptron, each with a normalisation, which lies before or after it.
+pub(super) struct Block {
+    pub(super) norm: Norm,
+    pub(super) attend: Linear,
+    pub(super) out: Linear,
+    pub(super) last_norm: Norm,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+}
+
+impl Block {
+    /// Makes its variables: `width` numbers stand for each place, `hidden` are between the layers of the perceptron.
+    pub(super) fn new(
+        params: &mut Params,
+        name: &str,
+        width: usize,
+        hidden: usize,
+        epsilon: f32,
+    ) -> Result<Self> {
+        let name = |part: &str| format!("{name}.{part}");
+        Ok(Self {
+            norm: Norm::new(params, &name("norm"), width, epsilon)?,
+            attend: Linear::new(params, &name("attend"), width, 3 * width, false)?,
+            out: Linear::new(params, &name("out"), width, width, false)?,
+            last_norm: Norm::new(params, &name("last_norm"), width, epsilon)?,
+            up: Linear::new(params, &name("up"), width, hidden, true)?,
+            down: Linear::new(params, &name("down"), hidden, width, false)?,
+        })
+    }
+
+    /// Lays the weights out; call it after the parameters were set.
+    pub(super) fn ready(self) -> Result<Self> {
+        Ok(Self {
+            attend: self.attend.ready()?,
+            out: self.out.ready()?,
+            up: self.up.ready()?,
+            down: self.down.ready()?,
+            ..self
+        })
+    }
+}

@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::{
     Params,
-    transformer::{Linear, Norm},
+    transformer::{Block, Linear},
 };
 use crate::{Error, Result, kernels::Attention};
 
@@ -20,16 +20,6 @@ const BLOCKS: usize = 3;
 const EPSILON: f32 = 1e-5;
 /// Rows that a convolution sees.
 const TAPS: usize = 3;
-
-/// A block: attention and a perceptron, each reading what was normalised, their output added.
-struct Block {
-    norm: Norm,
-    attend: Linear,
-    out: Linear,
-    last_norm: Norm,
-    up: Linear,
-    down: Linear,
-}
 
 /// The encoder of Whisper base (Radford et al. 2022) up to its third block: from a logarithmic mel spectrogram to what stands for each 20 ms
 /// in each layer. It is never trained here.
@@ -55,18 +45,8 @@ impl Whisper {
             Linear::new(params, "whisper.front0", TAPS * LogMel::BANDS, WIDTH, true)?,
             Linear::new(params, "whisper.front1", TAPS * WIDTH, WIDTH, true)?,
         ];
-        let blocks = (0..BLOCKS).map(|i| {
-            let name = |part: &str| format!("whisper.block{i}.{part}");
-            Ok(Block {
-                norm: Norm::new(params, &name("norm"), WIDTH, EPSILON)?,
-                attend: Linear::new(params, &name("attend"), WIDTH, 3 * WIDTH, false)?,
-                out: Linear::new(params, &name("out"), WIDTH, WIDTH, false)?,
-                last_norm: Norm::new(params, &name("last_norm"), WIDTH, EPSILON)?,
-                up: Linear::new(params, &name("up"), WIDTH, HIDDEN, true)?,
-                down: Linear::new(params, &name("down"), HIDDEN, WIDTH, false)?,
-            })
-        });
-        let blocks = blocks.collect::<Result<_>>()?;
+        let block = |i| Block::new(params, &format!("whisper.block{i}"), WIDTH, HIDDEN, EPSILON);
+        let blocks = (0..BLOCKS).map(block).collect::<Result<_>>()?;
         Ok(Self { front, blocks })
     }
 
@@ -76,18 +56,9 @@ impl Whisper {
     /// When a tensor can't be read.
     pub fn ready(self) -> Result<Self> {
         let [first, second] = self.front;
-        let ready = |block: Block| {
-            Ok(Block {
-                attend: block.attend.ready()?,
-                out: block.out.ready()?,
-                up: block.up.ready()?,
-                down: block.down.ready()?,
-                ..block
-            })
-        };
         Ok(Self {
             front: [first.ready()?, second.ready()?],
-            blocks: self.blocks.into_iter().map(ready).collect::<Result<_>>()?,
+            blocks: self.blocks.into_iter().map(Block::ready).collect::<Result<_>>()?,
         })
     }
 
