@@ -141,7 +141,40 @@ def backbone(side=224):
                 y = f"{name}r"
             x, inputs = y, outputs
     nodes.append(helper.make_node("Identity", [conv(x, "head", inputs, 1280)], ["y"]))
-    measure(f"backbone, {side}x{side}", nodes, {"x": [1, 3, side, side]}, weights)
+    measure(f"EfficientNet-Lite2, {side}x{side}", nodes, {"x": [1, 3, side, side]}, weights)
 
 
 backbone()
+
+
+def resnet(side=224):
+    """ResNet-50 up to its last map, batch normalisation folded: `net::ResNet50`."""
+    rng = np.random.default_rng(5)
+    nodes, weights = [], {}
+
+    def add(op, inputs, output, **attributes):
+        nodes.append(helper.make_node(op, inputs, [output], **attributes))
+        return output
+
+    def conv(x, name, inputs, outputs, k=1, stride=1, activation=True):
+        weights[f"{name}.w"] = (2 / (k * k * inputs)) ** 0.5 * rng.standard_normal((outputs, inputs, k, k), dtype=np.float32)
+        weights[f"{name}.b"] = np.zeros(outputs, np.float32)
+        y = add("Conv", [x, f"{name}.w", f"{name}.b"], name, strides=[stride] * 2, pads=[k // 2] * 4)
+        return add("Relu", [y], f"{name}.a") if activation else y
+
+    x = conv("x", "stem", 3, 64, 7, 2)
+    x, inputs = add("MaxPool", [x], "pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), 64
+    for s, (inner, repeats) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)]):
+        for i in range(repeats):
+            name, stride = f"{s}.{i}", 2 if s > 0 and i == 0 else 1
+            y = conv(x, f"{name}r", inputs, inner, 1, stride)
+            y = conv(y, f"{name}m", inner, inner, 3)
+            y = conv(y, f"{name}e", inner, 4 * inner, activation=False)
+            if i == 0:
+                x = conv(x, f"{name}s", inputs, 4 * inner, 1, stride, activation=False)
+            last = s == 3 and i == repeats - 1
+            x, inputs = add("Relu", [add("Add", [x, y], f"{name}+")], "y" if last else f"{name}o"), 4 * inner
+    measure(f"ResNet-50, {side}x{side}", nodes, {"x": [1, 3, side, side]}, weights)
+
+
+resnet()

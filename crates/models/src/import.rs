@@ -1,4 +1,4 @@
-//! Published PyTorch checkpoints as weights of networks that are built here.
+//! Published checkpoints as weights of networks that are built here.
 
 use std::{
     collections::BTreeMap,
@@ -11,13 +11,14 @@ use candle_core::{
     DType, Device, Tensor,
     pickle::{Object, Stack, read_all, read_all_with_key},
 };
+use serde::Deserialize;
 
 use crate::{
     Error, Result,
     encoder::TOKENIZER,
     net::{
         Aasist, AasistSize, EfficientNetLite, Encoder, FROZEN, LiteSize, Params, PublishedImageNet,
-        PublishedNet, Whisper, places,
+        PublishedNet, ResNet50, Whisper, places,
     },
     perth,
 };
@@ -30,8 +31,8 @@ const CTRANSLATE2: [u8; 4] = [6, 0, 0, 0];
 /// Largest checkpoint that is read.
 const MAX_BYTES: u64 = 2 << 30;
 
-/// Reads the tensors of a PyTorch checkpoint, new (zip) or legacy, of a safetensors file or of a `CTranslate2` model (those in f16 and f32),
-/// as f32. Only data is read: no code in a pickle is run.
+/// Reads the tensors of a PyTorch checkpoint, new (zip) or legacy, of a safetensors file, of a `CTranslate2` model (those in f16 and f32) or of
+/// the `model.json` of a TensorFlow.js model with its shards beside it, as f32. Only data is read: no code in a pickle is run.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
@@ -46,9 +47,11 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let legacy = file.read_exact(&mut start).is_ok() && start == LEGACY;
     let ctranslate2 = start.starts_with(&CTRANSLATE2);
     // The reader of pickles takes the form of its objects for granted.
-    let safe = path.extension().is_some_and(|x| x == "safetensors");
+    let ends = |with: &str| path.extension().is_some_and(|x| x == with);
     let read = catch_unwind(|| {
-        if safe {
+        if ends("json") {
+            read_tensorflow_js(path)
+        } else if ends("safetensors") {
             Ok(candle_core::safetensors::load(path, &Device::Cpu)?.into_iter().collect())
         } else if legacy {
             read_legacy(BufReader::new(file), bytes)
@@ -115,6 +118,60 @@ fn read_ctranslate2(mut reader: impl BufRead, bytes: u64) -> candle_core::Result
             candle_core::bail!("the variable {name} has {} bytes for the shape {shape:?}", data.len());
         }
         out.push((name, Tensor::from_raw_buffer(&data, dtype, &shape, &Device::Cpu)?));
+    }
+    Ok(out)
+}
+
+/// What the manifest of a TensorFlow.js model says of its weights.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TensorflowJs {
+    weights_manifest: Vec<WeightGroup>,
+}
+
+/// Files that are read one after the other, and what lies in them one after the other.
+#[derive(Deserialize)]
+struct WeightGroup {
+    paths: Vec<String>,
+    weights: Vec<WeightEntry>,
+}
+
+#[derive(Deserialize)]
+struct WeightEntry {
+    name: String,
+    shape: Vec<usize>,
+    dtype: String,
+    quantization: Option<serde_json::Value>,
+}
+
+fn read_tensorflow_js(path: &Path) -> candle_core::Result<Vec<(String, Tensor)>> {
+    let model: TensorflowJs =
+        serde_json::from_slice(&std::fs::read(path)?).map_err(candle_core::Error::wrap)?;
+    let (mut out, mut left) = (Vec::new(), MAX_BYTES);
+    for group in model.weights_manifest {
+        let mut bytes = Vec::new();
+        for name in &group.paths {
+            if name.contains(['/', '\\']) {
+                candle_core::bail!("the shard {name} is not a file beside it");
+            }
+            let mut shard = std::fs::File::open(path.with_file_name(name))?.take(left + 1);
+            left = match left.checked_sub(shard.read_to_end(&mut bytes)? as u64) {
+                Some(left) => left,
+                None => candle_core::bail!("its shards have more than {MAX_BYTES} bytes"),
+            };
+        }
+        let mut rest = bytes.as_slice();
+        for WeightEntry { name, shape, dtype, quantization } in group.weights {
+            if dtype != "float32" || quantization.is_some() {
+                candle_core::bail!("the weights {name} are not plain float32");
+            }
+            let len = shape.iter().try_fold(DType::F32.size_in_bytes(), |n, &d| n.checked_mul(d));
+            let Some((data, after)) = len.and_then(|len| rest.split_at_checked(len)) else {
+                candle_core::bail!("the shards end within the weights {name}");
+            };
+            rest = after;
+            out.push((name, Tensor::from_raw_buffer(data, DType::F32, &shape, &Device::Cpu)?));
+        }
     }
     Ok(out)
 }
@@ -213,6 +270,45 @@ pub fn efficientnet_lite(size: LiteSize, checkpoint: &BTreeMap<String, Tensor>) 
         }
     }
     params.to_safetensors()
+}
+
+/// ResNet-50 from a Keras model, batch normalisation folded into the convolutions, the classifier left out; a safetensors file with
+/// convolutions in eight bits.
+///
+/// # Errors
+/// Names the tensor that is missing or has another shape.
+pub fn resnet50(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    /// Of the batch normalisation, as the network was trained.
+    const EPSILON: f64 = 1e-3;
+    let get =
+        |name: String| checkpoint.get(&name).ok_or_else(|| Error::model(name, "is not in the checkpoint"));
+    let mut params = Params::blank();
+    ResNet50::new(&mut params)?;
+    let vars = params.vars();
+    for part in ResNet50::published() {
+        let norm = |what: &str| get(format!("{}/{what}", part.norm));
+        let scale = (norm("gamma")? / (norm("moving_variance")? + EPSILON)?.sqrt()?)?;
+        let bias = (get(format!("{}/bias", part.convolution))? - norm("moving_mean")?)?;
+        let bias = ((bias * &scale)? + norm("beta")?)?;
+        let weight = get(format!("{}/kernel", part.convolution))?;
+        // Rows, columns, inputs and outputs become outputs, inputs, rows and columns; blue comes first there.
+        let mut weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
+        if part.ours == "stem" {
+            weight = weight.index_select(&Tensor::new(&[2_u32, 1, 0], &Device::Cpu)?, 1)?;
+        }
+        let weight = weight.flatten_from(1)?.broadcast_mul(&scale.reshape(((), 1))?)?;
+        for (what, tensor) in [("weight", weight), ("bias", bias)] {
+            let name = format!("{FROZEN}resnet.{}.{what}", part.ours);
+            let var = vars.get(&name).ok_or_else(|| Error::model(&name, "no such variable"))?;
+            if var.dims() != tensor.dims() {
+                let reason =
+                    format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
+                return Err(Error::model(name, reason));
+            }
+            var.set(&tensor.contiguous()?)?;
+        }
+    }
+    params.to_safetensors_i8(None)
 }
 
 /// `FerretNet` or NPR from a checkpoint of its authors; a safetensors file in f16.
@@ -488,6 +584,39 @@ mod tests {
         let lies = variable("a", &[u32::MAX, u32::MAX], 4, &f16);
         let file = [&file[..22], &1_u32.to_le_bytes()[..], &lies].concat();
         assert!(read(&file).unwrap_err().to_string().contains("bytes for the shape"));
+    }
+
+    #[test]
+    fn a_tensorflow_js_model_is_read_and_a_damaged_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |shard: &str, dtype: &str, shape: &str| {
+            let weights = format!(
+                r#"{{"name": "a/kernel", "shape": [2], "dtype": "float32"}}, {{"name": "b", "shape": {shape}, "dtype": "{dtype}"}}"#
+            );
+            let model = format!(
+                r#"{{"weightsManifest": [{{"paths": ["1.bin", "{shard}"], "weights": [{weights}]}}]}}"#
+            );
+            let path = folder.path().join("model.json");
+            std::fs::write(&path, model).unwrap();
+            read_checkpoint(&path)
+        };
+        let values: Vec<u8> = [1.0_f32, -2.0, 0.5].into_iter().flat_map(f32::to_le_bytes).collect();
+        // A shard ends where it likes.
+        std::fs::write(folder.path().join("1.bin"), &values[..6]).unwrap();
+        std::fs::write(folder.path().join("2.bin"), &values[6..]).unwrap();
+        let found = read("2.bin", "float32", "[1, 1]").unwrap();
+        assert_eq!(found["a/kernel"].to_vec1::<f32>().unwrap(), [1.0, -2.0]);
+        assert_eq!(found["b"].to_vec2::<f32>().unwrap(), [[0.5]]);
+        for (shard, dtype, shape, reason) in [
+            ("3.bin", "float32", "[1]", "No such file"),
+            ("../2.bin", "float32", "[1]", "not a file beside it"),
+            ("2.bin", "int32", "[1]", "not plain float32"),
+            ("2.bin", "float32", "[2]", "end within the weights b"),
+            ("2.bin", "float32", "[4294967295, 4294967295, 4294967295]", "end within the weights b"),
+        ] {
+            let error = read(shard, dtype, shape).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     /// The authors' networks (PyTorch 1.13, in evaluation mode) on the weights of [`generated`], offset 0, and on

@@ -11,7 +11,8 @@ use crate::{
     encoder::EncodedDetector,
     image::ResidualDetector,
     net::{
-        AasistSize, LfccNetConfig, LiteSize, NgramNetConfig, Params, PublishedImageNet, ResidualNetConfig,
+        AasistSize, Backbone, LfccNetConfig, LiteSize, NgramNetConfig, Params, PublishedImageNet,
+        ResidualNetConfig,
     },
     pretrained::{PretrainedDetector, Selection},
     spectral::{Hearing, SpectralDetector},
@@ -37,9 +38,9 @@ pub enum Architecture {
     /// Images: a linear layer on features that were learned elsewhere, and the residual micro-network beside it. The weight file holds
     /// or names those of both.
     Pretrained {
-        /// Size of the network that made them.
+        /// The network that made them.
         #[serde(default)]
-        backbone: LiteSize,
+        backbone: Backbone,
         /// Shape of the residual network.
         residual: ResidualNetConfig,
         /// Maps of the backbone that tiles are described by.
@@ -143,7 +144,7 @@ impl Architecture {
                     return Err(Error::model("image", format!("{} input planes", residual.planes)));
                 }
                 let selection =
-                    Selection { size: *backbone, tiles: tile_maps.clone(), whole: whole_maps.clone() };
+                    Selection { backbone: *backbone, tiles: tile_maps.clone(), whole: whole_maps.clone() };
                 let detector = PretrainedDetector::new(&mut params, residual, selection)?;
                 params.load_files(&files)?;
                 Box::new(detector)

@@ -15,7 +15,7 @@ use candor_features::{
 use crate::{
     Detection, Detector, Error, Result, ScoreMap,
     image::{ResidualDetector, USUAL_QUALITY},
-    net::{EfficientNetLite, FrozenLinear, LiteSize, Params, ResidualNetConfig},
+    net::{Backbone, FrozenLinear, Params, ResidualNetConfig, Things},
 };
 
 /// Longest side at which a picture is looked at.
@@ -30,34 +30,35 @@ pub(crate) const REACH: f32 = 5.0;
 /// Which maps of which backbone describe a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
-    pub(crate) size: LiteSize,
-    /// Of the tiles.
+    pub(crate) backbone: Backbone,
+    /// Of the tiles, which are looked at only if there are any.
     pub(crate) tiles: Vec<usize>,
     /// Of the whole.
     pub(crate) whole: Vec<usize>,
 }
 
 impl Selection {
-    /// Every map of both.
-    pub(crate) fn all(size: LiteSize) -> Self {
-        let maps: Vec<usize> = (0..LiteSize::MAPS).collect();
-        Self { size, tiles: maps.clone(), whole: maps }
+    /// Every map of what it looks at.
+    pub(crate) fn all(&self) -> Self {
+        let maps: Vec<usize> = (0..self.backbone.channels().len()).collect();
+        let of = |some: &[usize]| if some.is_empty() { Vec::new() } else { maps.clone() };
+        Self { backbone: self.backbone, tiles: of(&self.tiles), whole: of(&self.whole) }
     }
 
-    /// Where the numbers of this selection lie in a description by [`Selection::all`] of the same backbone.
+    /// Where the numbers of this selection lie in a description by [`Selection::all`].
     pub(crate) fn places(&self) -> Vec<usize> {
-        let sizes = self.size.channels().map(|c| 2 * c);
-        let start = |map: usize| sizes.iter().take(map).sum::<usize>();
-        let half = start(sizes.len());
+        let channels = self.backbone.channels();
+        let start = |map: usize| 2 * channels.iter().take(map).sum::<usize>();
+        let tiles = if self.tiles.is_empty() { 0 } else { start(channels.len()) };
         let of = |maps: &[usize], offset: usize| -> Vec<usize> {
             maps.iter().flat_map(|&m| offset + start(m)..offset + start(m + 1)).collect()
         };
-        [of(&self.tiles, 0), of(&self.whole, half)].concat()
+        [of(&self.tiles, 0), of(&self.whole, tiles)].concat()
     }
 
     /// Numbers in a description: a mean and a standard deviation for each channel.
     pub(crate) fn len(&self) -> usize {
-        let channels = self.size.channels();
+        let channels = self.backbone.channels();
         2 * self.tiles.iter().chain(&self.whole).filter_map(|&m| channels.get(m)).sum::<usize>()
     }
 
@@ -67,9 +68,14 @@ impl Selection {
     /// Frozen features of a network for things tell generated pictures from photographs that neither was trained on
     /// (Ojha, Li and Lee 2023, there with CLIP); two scales see different things, and simple statistics of a map are
     /// enough for a linear layer.
-    pub(crate) fn describe(&self, net: &EfficientNetLite, pixels: &Pixels, tiles: usize) -> Result<Vec<f32>> {
-        let maps = net.forward(&views(pixels, tiles)?)?;
+    pub(crate) fn describe(&self, net: &Things, pixels: &Pixels, tiles: usize) -> Result<Vec<f32>> {
+        let maps = self.maps(net, pixels, tiles)?;
         Ok([self.of_tiles(&maps)?, self.of_whole(&maps, &[ALL])?.concat()].concat())
+    }
+
+    /// The maps of `tiles` of its tiles, if any is asked for, and of the whole.
+    fn maps(&self, net: &Things, pixels: &Pixels, tiles: usize) -> Result<Vec<Tensor>> {
+        net.forward(&views(pixels, if self.tiles.is_empty() { 0 } else { tiles })?)
     }
 
     /// Means and standard deviations of the tiles' maps, averaged over the tiles.
@@ -208,7 +214,7 @@ pub(crate) fn seen(pixels: &Pixels) -> Pixels {
 /// A [`ResidualDetector`] and a linear layer on frozen features and on [`chroma`], their logits added.
 pub(crate) struct PretrainedDetector {
     residual: ResidualDetector,
-    net: EfficientNetLite,
+    net: Things,
     selection: Selection,
     linear: FrozenLinear,
 }
@@ -221,7 +227,7 @@ impl PretrainedDetector {
     ) -> Result<Self> {
         Ok(Self {
             residual: ResidualDetector::new(params, residual)?,
-            net: EfficientNetLite::new(params, selection.size)?,
+            net: selection.backbone.build(params)?,
             linear: FrozenLinear::new(params, selection.len() + CHROMA)?,
             selection,
         })
@@ -238,7 +244,7 @@ impl PretrainedDetector {
     fn all(&self, pixels: &Pixels, media: &Media) -> Result<(f64, Vec<f64>, Detection)> {
         let found = self.residual.detect(media)?;
         let seen = seen(pixels);
-        let maps = self.net.forward(&views(&seen, TILES)?)?;
+        let maps = self.selection.maps(&self.net, &seen, TILES)?;
         let (tiles, colour) = (self.selection.of_tiles(&maps)?, chroma(&seen));
         let logit = |whole: &Vec<f32>| self.linear.logit(&[&tiles[..], whole, &colour].concat());
         let parts = self.selection.of_whole(&maps, &parts())?;
@@ -282,7 +288,7 @@ mod tests {
     use super::*;
 
     fn selection() -> Selection {
-        Selection { size: LiteSize::Lite0, tiles: Vec::new(), whole: vec![0] }
+        Selection { backbone: Backbone::Lite0, tiles: Vec::new(), whole: vec![0] }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use depthwise::Depthwise2d;
 pub use loss::BceWithLogits;
 pub use norm::{BatchStatistics, ConvNorm, Convolution};
 pub use pointwise::Pointwise;
-pub use pool::{MaxHalves, MaxPool2};
+pub use pool::{MaxHalves, MaxPool2, MaxPool3};
 pub use residual::AddRelu;
 pub use sparse::{SparseLinear, SparseRows};
 pub(crate) use temporal::over_time;

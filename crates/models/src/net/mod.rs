@@ -2,18 +2,22 @@
 
 mod aasist;
 mod audio;
+mod backbone;
 mod efficientnet;
 mod encoder;
 mod image;
 mod layers;
 mod params;
 mod published;
+mod resnet;
 mod text;
 mod transformer;
 mod whisper;
 
 pub use aasist::{Aasist, AasistSize};
 pub use audio::{LfccNet, LfccNetConfig};
+pub use backbone::Backbone;
+pub(crate) use backbone::Things;
 pub use efficientnet::{EfficientNetLite, LiteSize};
 pub(crate) use efficientnet::{FROZEN, FrozenLinear, WEIGHT_UNIT};
 pub use encoder::Encoder;
@@ -25,5 +29,6 @@ pub(crate) use params::parts;
 pub use params::{Params, convert_safetensors};
 pub use published::PublishedImageNet;
 pub(crate) use published::{PublishedNet, places};
+pub use resnet::ResNet50;
 pub use text::{NgramNet, NgramNetConfig};
 pub use whisper::Whisper;

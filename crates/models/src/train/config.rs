@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, OptimizerConfig, Result,
     net::{
-        AasistSize, Encoder, LfccNetConfig, LiteSize, NgramNetConfig, PublishedImageNet, ResidualNetConfig,
-        Whisper,
+        AasistSize, Backbone, Encoder, LfccNetConfig, LiteSize, NgramNetConfig, PublishedImageNet,
+        ResidualNetConfig, Whisper,
     },
 };
 
@@ -129,12 +129,12 @@ pub struct ImageTask {
 pub struct PretrainedTask {
     /// Weights of the backbone, beside the configuration; `candor model import` makes them.
     pub backbone: String,
-    /// Size of the backbone.
+    /// Which backbone it is.
     #[serde(default)]
-    pub size: LiteSize,
+    pub size: Backbone,
     /// Name of the trained residual network beside the configuration whose logit is added.
     pub residual: String,
-    /// Maps of the backbone, from 0 (stride 4) to 6 (the last), that tiles are described by.
+    /// Maps of the backbone, from 0 (stride 4) to the last, that tiles are described by; none: tiles are not looked at.
     pub tile_maps: Vec<usize>,
     /// The same for the whole picture, scaled down.
     pub whole_maps: Vec<usize>,
@@ -361,9 +361,12 @@ impl TrainConfig {
                 .into());
         }
         if let Some(task) = &self.pretrained {
-            let maps = LiteSize::MAPS;
+            let maps = task.size.channels().len();
             if !(task.ridge_growth.is_finite() && task.ridge_growth > 0.0) {
                 return Err("pretrained.ridge_growth must be positive".into());
+            }
+            if task.tile_maps.is_empty() && task.whole_maps.is_empty() {
+                return Err("pretrained: neither tile_maps nor whole_maps".into());
             }
             if task.copies == 0 || task.tile_maps.iter().chain(&task.whole_maps).any(|&m| m >= maps) {
                 return Err(format!("pretrained: copies must be positive, maps below {maps}"));

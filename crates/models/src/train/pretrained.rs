@@ -37,8 +37,8 @@ use crate::{
     metrics::Scored,
     model_file::{Architecture, ModelFile},
     net::{
-        EfficientNetLite, Encoder, FROZEN, FrozenLinear, LfccNetConfig, NgramNetConfig, Params,
-        ResidualNetConfig, WEIGHT_UNIT,
+        Encoder, FROZEN, FrozenLinear, LfccNetConfig, NgramNetConfig, Params, ResidualNetConfig, Things,
+        WEIGHT_UNIT,
     },
     pretrained::{LONGEST, PretrainedDetector, REACH, Selection, seen},
     spectral::{self, Ears, Hearing, SpectralDetector, between_silence},
@@ -91,7 +91,7 @@ enum Kind {
         task: PretrainedTask,
         selection: Selection,
         residual: ResidualNetConfig,
-        net: EfficientNetLite,
+        net: Things,
     },
     Recordings {
         task: SpectralTask,
@@ -175,7 +175,7 @@ impl Kind {
         };
         match self {
             Self::Pictures { task, selection, .. } => {
-                let channels = selection.size.channels();
+                let channels = selection.backbone.channels();
                 let maps = selection.tiles.iter().chain(&selection.whole);
                 let chroma = std::iter::repeat_n(1.0, CHROMA);
                 roots(task.ridge_growth, maps.map(|&m| (m, 2 * channels[m])).collect())
@@ -209,7 +209,8 @@ impl Kind {
     fn law(&self) -> std::result::Result<String, toml::ser::Error> {
         match self {
             Self::Pictures { task, .. } => {
-                Ok(format!("chroma\0{TILES}\0{}", toml::to_string(&task.laundering)?))
+                let tiles = if task.tile_maps.is_empty() { 0 } else { TILES };
+                Ok(format!("chroma\0{tiles}\0{}", toml::to_string(&task.laundering)?))
             }
             Self::Recordings { task, .. } => {
                 Ok(format!("seconds\0{}\0{}", task.encoded, toml::to_string(&task.laundering)?))
@@ -226,7 +227,7 @@ impl Kind {
     fn places(&self) -> (usize, Vec<usize>) {
         match self {
             Self::Pictures { selection, .. } => {
-                let deep = Selection::all(selection.size).len();
+                let deep = selection.all().len();
                 let places = selection.places().into_iter().chain(deep..deep + CHROMA);
                 (deep + CHROMA, places.collect())
             }
@@ -342,10 +343,10 @@ impl Head {
                     return Err(Error::model(&task.residual, "is no residual network"));
                 };
                 let parts = vec![frozen(&task.backbone)?];
-                let net = EfficientNetLite::new(&mut params, task.size)?;
+                let net = task.size.build(&mut params)?;
                 load(&mut params, &parts)?;
                 let (tiles, whole) = (task.tile_maps.clone(), task.whole_maps.clone());
-                let selection = Selection { size: task.size, tiles, whole };
+                let selection = Selection { backbone: task.size, tiles, whole };
                 (Kind::Pictures { task: task.clone(), selection, residual, net }, parts, last)
             }
             (None, Some(task), _) => {
@@ -538,7 +539,7 @@ impl Head {
         let mut out = Vec::new();
         match &self.kind {
             Kind::Pictures { task, selection, net, .. } => {
-                let all = Selection::all(selection.size);
+                let all = selection.all();
                 let small = resize_to_longest(&picture(item)?, LONGEST);
                 for copy in 0..task.copies {
                     let mut rng = item_rng(self.seed, &item.name, &format!("copy {copy}"));
