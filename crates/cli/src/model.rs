@@ -54,7 +54,7 @@ fn import_checkpoint(
             let tokenizer = fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
             ("", "", String::new(), import::minilm(&checkpoint, &tokenizer)?)
         }
-        Network::ResNet50 => ("", "", String::new(), import::resnet50(&checkpoint)?),
+        Network::Clip => ("", "", String::new(), import::clip(&checkpoint)?),
         Network::WhisperBase => ("", "", String::new(), import::whisper(&checkpoint)?),
         Network::Perth => ("", "", String::new(), import::perth(&checkpoint)?),
         Network::Aasist => (

@@ -11,14 +11,13 @@ use candle_core::{
     DType, Device, Tensor, Var,
     pickle::{Object, Stack, read_all, read_all_with_key},
 };
-use serde::Deserialize;
 
 use crate::{
     Error, Result,
     encoder::TOKENIZER,
     net::{
-        Aasist, AasistSize, EfficientNetLite, Encoder, FROZEN, LiteSize, Params, PublishedImageNet,
-        PublishedNet, ResNet50, Whisper, places,
+        Aasist, AasistSize, Clip, EfficientNetLite, Encoder, FROZEN, LiteSize, Params, PublishedImageNet,
+        PublishedNet, Whisper, places,
     },
     perth,
 };
@@ -32,7 +31,7 @@ const CTRANSLATE2: [u8; 4] = [6, 0, 0, 0];
 const MAX_BYTES: u64 = 2 << 30;
 
 /// Reads the tensors of a PyTorch checkpoint, new (zip) or legacy, of a safetensors file, of a `CTranslate2` model (those in f16 and f32) or of
-/// the `model.json` of a TensorFlow.js model with its shards beside it, as f32. Only data is read: no code in a pickle is run.
+/// an ONNX model (those in f32 and in eight bits with a scale), as f32. Only data is read: no code in a pickle is run.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
@@ -49,8 +48,8 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     // The reader of pickles takes the form of its objects for granted.
     let ends = |with: &str| path.extension().is_some_and(|x| x == with);
     let read = catch_unwind(|| {
-        if ends("json") {
-            read_tensorflow_js(path)
+        if ends("onnx") {
+            read_onnx(&std::fs::read(path)?)
         } else if ends("safetensors") {
             Ok(candle_core::safetensors::load(path, &Device::Cpu)?.into_iter().collect())
         } else if legacy {
@@ -122,57 +121,173 @@ fn read_ctranslate2(mut reader: impl BufRead, bytes: u64) -> candle_core::Result
     Ok(out)
 }
 
-/// What the manifest of a TensorFlow.js model says of its weights.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TensorflowJs {
-    weights_manifest: Vec<WeightGroup>,
+/// A field of a message of Protocol Buffers: a number or bytes.
+enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
 }
 
-/// Files that are read one after the other, and what lies in them one after the other.
-#[derive(Deserialize)]
-struct WeightGroup {
-    paths: Vec<String>,
-    weights: Vec<WeightEntry>,
-}
-
-#[derive(Deserialize)]
-struct WeightEntry {
-    name: String,
-    shape: Vec<usize>,
-    dtype: String,
-    quantization: Option<serde_json::Value>,
-}
-
-fn read_tensorflow_js(path: &Path) -> candle_core::Result<Vec<(String, Tensor)>> {
-    let model: TensorflowJs =
-        serde_json::from_slice(&std::fs::read(path)?).map_err(candle_core::Error::wrap)?;
-    let (mut out, mut left) = (Vec::new(), MAX_BYTES);
-    for group in model.weights_manifest {
-        let mut bytes = Vec::new();
-        for name in &group.paths {
-            if name.contains(['/', '\\']) {
-                candle_core::bail!("the shard {name} is not a file beside it");
+/// The fields of a message with their numbers.
+fn fields(mut message: &[u8]) -> candle_core::Result<Vec<(u64, Field<'_>)>> {
+    let mut out = Vec::new();
+    while !message.is_empty() {
+        let key = varint(&mut message)?;
+        let len = match key & 7 {
+            0 => {
+                out.push((key >> 3, Field::Number(varint(&mut message)?)));
+                continue;
             }
-            let mut shard = std::fs::File::open(path.with_file_name(name))?.take(left + 1);
-            left = match left.checked_sub(shard.read_to_end(&mut bytes)? as u64) {
-                Some(left) => left,
-                None => candle_core::bail!("its shards have more than {MAX_BYTES} bytes"),
-            };
-        }
-        let mut rest = bytes.as_slice();
-        for WeightEntry { name, shape, dtype, quantization } in group.weights {
-            if dtype != "float32" || quantization.is_some() {
-                candle_core::bail!("the weights {name} are not plain float32");
-            }
-            let len = shape.iter().try_fold(DType::F32.size_in_bytes(), |n, &d| n.checked_mul(d));
-            let Some((data, after)) = len.and_then(|len| rest.split_at_checked(len)) else {
-                candle_core::bail!("the shards end within the weights {name}");
-            };
-            rest = after;
-            out.push((name, Tensor::from_raw_buffer(data, DType::F32, &shape, &Device::Cpu)?));
+            1 => 8,
+            2 => usize::try_from(varint(&mut message)?).unwrap_or(usize::MAX),
+            5 => 4,
+            kind => candle_core::bail!("a field of the unknown kind {kind}"),
+        };
+        let Some((bytes, rest)) = message.split_at_checked(len) else {
+            candle_core::bail!("a field ends beyond its message");
+        };
+        message = rest;
+        out.push((key >> 3, Field::Bytes(bytes)));
+    }
+    Ok(out)
+}
+
+/// A number of up to ten bytes with seven bits in each, the lowest first.
+fn varint(message: &mut &[u8]) -> candle_core::Result<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let Some((&byte, rest)) = message.split_first() else { break };
+        *message = rest;
+        value |= u64::from(byte & 127) << shift;
+        if byte < 128 {
+            return Ok(value);
         }
     }
+    candle_core::bail!("a number does not end")
+}
+
+/// The numbers that fill some bytes.
+fn varints(mut bytes: &[u8]) -> candle_core::Result<Vec<u64>> {
+    let mut out = Vec::new();
+    while !bytes.is_empty() {
+        out.push(varint(&mut bytes)?);
+    }
+    Ok(out)
+}
+
+/// A constant of an ONNX graph, of one of the two types that weights have.
+struct Constant {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Constant {
+    /// Reads a message of the type `TensorProto`; one of another type has no values.
+    fn read(message: &[u8]) -> candle_core::Result<Self> {
+        /// Numbers of fields.
+        const DIMENSION: u64 = 1;
+        const KIND: u64 = 2;
+        const FLOATS: u64 = 4;
+        const INTEGERS: u64 = 5;
+        const NAME: u64 = 8;
+        const RAW: u64 = 9;
+        /// Numbers of types.
+        const F32: u64 = 1;
+        const I8: u64 = 3;
+        let mut out = Self { name: String::new(), shape: Vec::new(), values: Vec::new() };
+        let (mut kind, mut data, mut packed) = (0, &[][..], false);
+        for field in fields(message)? {
+            match field {
+                (DIMENSION, Field::Number(n)) => out.shape.push(usize::try_from(n).unwrap_or(usize::MAX)),
+                (DIMENSION, Field::Bytes(dimensions)) => {
+                    let dimensions = varints(dimensions)?;
+                    out.shape
+                        .extend(dimensions.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)));
+                }
+                (KIND, Field::Number(n)) => kind = n,
+                (NAME, Field::Bytes(bytes)) => out.name = String::from_utf8_lossy(bytes).into_owned(),
+                (RAW | FLOATS, Field::Bytes(bytes)) => data = bytes,
+                (INTEGERS, Field::Bytes(bytes)) => (data, packed) = (bytes, true),
+                _ => {}
+            }
+        }
+        out.values = match kind {
+            F32 => data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            I8 if packed => varints(data)?.into_iter().map(|n| f32::from(n as i8)).collect(),
+            I8 => data.iter().map(|&b| f32::from(b.cast_signed())).collect(),
+            _ => return Ok(out),
+        };
+        let elements = out.shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
+        if elements != Some(out.values.len()) {
+            let n = out.values.len();
+            candle_core::bail!("the constant {} has {n} values for the shape {:?}", out.name, out.shape);
+        }
+        Ok(out)
+    }
+}
+
+/// The constants of an ONNX graph in f32, and those matrices in eight bits that onnxruntime's tools made: `<name>_quantized` with
+/// `<name>_scale` and `<name>_zero_point` for each column. Exporters give matrices names without meaning: one goes by the name of each node, too,
+/// that reads it and no other one.
+fn read_onnx(model: &[u8]) -> candle_core::Result<Vec<(String, Tensor)>> {
+    /// Numbers of fields: of a model, of a graph and of a node.
+    const GRAPH: u64 = 7;
+    const NODE: u64 = 1;
+    const INITIALIZER: u64 = 5;
+    const INPUT: u64 = 1;
+    const NAME: u64 = 3;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (mut constants, mut nodes) = (BTreeMap::new(), Vec::new());
+    for (number, graph) in fields(model)? {
+        let (GRAPH, Field::Bytes(graph)) = (number, graph) else { continue };
+        for (number, part) in fields(graph)? {
+            let Field::Bytes(part) = part else { continue };
+            if number == NODE {
+                let (mut inputs, mut name) = (Vec::new(), String::new());
+                for field in fields(part)? {
+                    match field {
+                        (INPUT, Field::Bytes(bytes)) => inputs.push(text(bytes)),
+                        (NAME, Field::Bytes(bytes)) => name = text(bytes),
+                        _ => {}
+                    }
+                }
+                nodes.push((name, inputs));
+            } else if number == INITIALIZER {
+                let constant = Constant::read(part)?;
+                constants.insert(constant.name, (constant.shape, constant.values));
+            }
+        }
+    }
+    let mut tensors = BTreeMap::new();
+    for (name, (shape, values)) in &constants {
+        let beside = |what: &str| {
+            let stem = name.strip_suffix("_quantized")?;
+            constants.get(&format!("{stem}_{what}")).map(|(_, values)| values)
+        };
+        if values.is_empty() {
+            continue;
+        }
+        let tensor = match (shape.as_slice(), beside("scale"), beside("zero_point")) {
+            (&[rows, columns], Some(scale), Some(zero))
+                if scale.len() == columns && zero.len() == columns =>
+            {
+                let per_column = |values| Tensor::from_slice(values, (1, columns), &Device::Cpu);
+                let steps = Tensor::from_slice(values, (rows, columns), &Device::Cpu)?;
+                steps.broadcast_sub(&per_column(zero)?)?.broadcast_mul(&per_column(scale)?)?
+            }
+            (shape, ..) => Tensor::from_slice(values, shape, &Device::Cpu)?,
+        };
+        tensors.insert(name.clone(), tensor);
+    }
+    let mut out = Vec::new();
+    for (name, inputs) in nodes {
+        let zero = |input: &&String| input.ends_with("_zero_point");
+        let mut read = inputs.iter().filter(|input| !zero(input)).filter_map(|input| tensors.get(input));
+        if let (Some(tensor), None) = (read.next(), read.next()) {
+            out.push((name, tensor.clone()));
+        }
+    }
+    out.extend(tensors);
     Ok(out)
 }
 
@@ -276,38 +391,70 @@ pub fn efficientnet_lite(size: LiteSize, checkpoint: &BTreeMap<String, Tensor>) 
     params.to_safetensors()
 }
 
-/// ResNet-50 from a Keras model, batch normalisation folded into the convolutions, the classifier left out; a safetensors file with
-/// convolutions in eight bits.
+/// The image encoder of CLIP ViT-B/16 from an ONNX model, its last block left out; a safetensors file with the matrices of blocks in four bits.
+/// The normalisation of pixels goes into the first weights.
 ///
 /// # Errors
 /// Names the tensor that is missing or has another shape.
-pub fn resnet50(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
-    /// Of the batch normalisation, as the network was trained.
-    const EPSILON: f64 = 1e-3;
-    let get =
-        |name: String| checkpoint.get(&name).ok_or_else(|| Error::model(name, "is not in the checkpoint"));
+pub fn clip(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    /// Of red, green and blue, from 0 to 1, as the network was trained.
+    const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+    const SPREAD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+    let get = |name: &str| checkpoint.get(name).ok_or_else(|| Error::model(name, "is not in the checkpoint"));
     let mut params = Params::blank();
-    ResNet50::new(&mut params)?;
-    let vars = params.vars();
-    for part in ResNet50::published() {
-        let norm = |what: &str| get(format!("{}/{what}", part.norm));
-        let scale = (norm("gamma")? / (norm("moving_variance")? + EPSILON)?.sqrt()?)?;
-        let bias = (get(format!("{}/bias", part.convolution))? - norm("moving_mean")?)?;
-        let bias = ((bias * &scale)? + norm("beta")?)?;
-        let weight = get(format!("{}/kernel", part.convolution))?;
-        // Rows, columns, inputs and outputs become outputs, inputs, rows and columns; blue comes first there.
-        let mut weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
-        if part.ours == "stem" {
-            weight = weight.index_select(&Tensor::new(&[2_u32, 1, 0], &Device::Cpu)?, 1)?;
-        }
-        let weight = weight.flatten_from(1)?.broadcast_mul(&scale.reshape(((), 1))?)?;
-        for (what, tensor) in [("weight", weight), ("bias", bias)] {
-            let name = format!("{FROZEN}resnet.{}.{what}", part.ours);
-            let var = vars.get(&name).ok_or_else(|| Error::model(&name, "no such variable"))?;
-            fill(&name, var, &tensor)?;
-        }
+    Clip::new(&mut params)?;
+    let positions = get("vision_model.embeddings.position_embedding.weight")?;
+    for (name, var) in params.vars() {
+        let ours = name.strip_prefix(FROZEN).unwrap_or(&name);
+        let ours = ours.strip_prefix("clip.").unwrap_or(ours);
+        let (part, what) = ours.rsplit_once('.').unwrap_or((ours, ""));
+        let norm = if what == "gain" { "weight" } else { "bias" };
+        let tensor = match part {
+            "start" => (get("vision_model.embeddings.class_embedding")? + positions.get(0)?)?,
+            "positions" => positions.narrow(0, 1, positions.dim(0)?.saturating_sub(1))?.unsqueeze(0)?,
+            "norm" => get(&format!("vision_model.pre_layrnorm.{norm}"))?.clone(),
+            "patch" => {
+                let per_channel = |f: &dyn Fn(f64, f64) -> f64| {
+                    let values: Vec<f32> = MEAN.iter().zip(SPREAD).map(|(&m, s)| f(m, s) as f32).collect();
+                    Tensor::from_vec(values, (1, 3, 1, 1), &Device::Cpu)
+                };
+                let weight = get("vision_model.embeddings.patch_embedding.weight")?;
+                if what == "weight" {
+                    weight.broadcast_mul(&per_channel(&|_, s| 128.0 / 255.0 / s)?)?.flatten_from(1)?
+                } else {
+                    let grey = weight.broadcast_mul(&per_channel(&|m, s| (127.0 / 255.0 - m) / s)?)?;
+                    grey.flatten_from(1)?.sum(1)?
+                }
+            }
+            _ => {
+                let (block, part) =
+                    part.strip_prefix("block").and_then(|rest| rest.split_once('.')).unwrap_or_default();
+                let block = block.parse::<usize>().unwrap_or_default();
+                let theirs: &[&str] = match part {
+                    "norm" => &["layer_norm1"],
+                    "attend" => &["self_attn/q_proj", "self_attn/k_proj", "self_attn/v_proj"],
+                    "out" => &["self_attn/out_proj"],
+                    "last_norm" => &["layer_norm2"],
+                    "up" => &["mlp/fc1"],
+                    _ => &["mlp/fc2"],
+                };
+                let parts: Result<Vec<Tensor>> = theirs
+                    .iter()
+                    .map(|theirs| {
+                        if what == "weight" {
+                            let node = format!("/vision_model/encoder/layers.{block}/{theirs}/MatMul_quant");
+                            return Ok(get(&node)?.t()?.contiguous()?);
+                        }
+                        let theirs = theirs.replace('/', ".");
+                        Ok(get(&format!("vision_model.encoder.layers.{block}.{theirs}.{norm}"))?.clone())
+                    })
+                    .collect();
+                Tensor::cat(&parts?, 0)?
+            }
+        };
+        fill(&name, &var, &tensor.to_dtype(var.dtype())?)?;
     }
-    params.to_safetensors_i8(None)
+    params.to_safetensors_rounded(None)
 }
 
 /// `FerretNet` or NPR from a checkpoint of its authors; a safetensors file in f16.
@@ -425,7 +572,7 @@ pub fn minilm(checkpoint: &BTreeMap<String, Tensor>, tokenizer: &[u8]) -> Result
         };
         fill(&name, &var, &tensor)?;
     }
-    params.to_safetensors_i8(Some((TOKENIZER, tokenizer)))
+    params.to_safetensors_rounded(Some((TOKENIZER, tokenizer)))
 }
 
 /// The first blocks of Whisper base's encoder from a `CTranslate2` model; a safetensors file with matrices in eight bits.
@@ -465,7 +612,7 @@ pub fn whisper(checkpoint: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
         };
         fill(&name, &var, &tensor)?;
     }
-    params.to_safetensors_i8(None)
+    params.to_safetensors_rounded(None)
 }
 
 /// The decoder of the Perth watermark from a checkpoint of its authors; a safetensors file in f16.
@@ -561,40 +708,52 @@ mod tests {
     }
 
     #[test]
-    fn a_tensorflow_js_model_is_read_and_a_damaged_one_is_an_error() {
+    fn an_onnx_model_is_read_and_a_damaged_one_is_an_error() {
+        // A length in two bytes of seven bits.
+        let field = |number: u8, bytes: &[u8]| {
+            [&[number << 3 | 2, bytes.len() as u8 | 128, (bytes.len() >> 7) as u8][..], bytes].concat()
+        };
+        let number = |number: u8, value: u8| vec![number << 3, value];
+        let constant = |name: &str, shape: &[u8], kind: u8, data: Vec<u8>| {
+            let shape = shape.iter().flat_map(|&d| number(1, d)).collect();
+            field(5, &[shape, number(2, kind), field(8, name.as_bytes()), data].concat())
+        };
+        let node = |name: &str, inputs: &[&str]| {
+            let inputs = inputs.iter().flat_map(|i| field(1, i.as_bytes())).collect();
+            field(1, &[inputs, field(3, name.as_bytes())].concat())
+        };
+        let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let minus_two = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        let graph = [
+            node("multiply", &["x", "m_quantized", "s", "m_zero_point"]),
+            node("add", &["x", "b"]),
+            node("both", &["b", "m_quantized"]),
+            constant("m_quantized", &[1, 2], 3, field(9, &[5, 0xff])),
+            constant("m_scale", &[2], 1, field(4, &floats(&[0.5, 2.0]))),
+            constant("m_zero_point", &[2], 3, field(5, &[&[1][..], &minus_two].concat())),
+            constant("b", &[], 1, field(9, &floats(&[3.0]))),
+            constant("shape", &[1], 7, field(9, &[0; 8])),
+        ]
+        .concat();
+        let file = [number(1, 8), field(7, &graph)].concat();
         let folder = tempfile::tempdir().unwrap();
-        let read = |shard: &str, dtype: &str, shape: &str| {
-            let weights = format!(
-                r#"{{"name": "a/kernel", "shape": [2], "dtype": "float32"}}, {{"name": "b", "shape": {shape}, "dtype": "{dtype}"}}"#
-            );
-            let model = format!(
-                r#"{{"weightsManifest": [{{"paths": ["1.bin", "{shard}"], "weights": [{weights}]}}]}}"#
-            );
-            let path = folder.path().join("model.json");
-            std::fs::write(&path, model).unwrap();
+        let path = folder.path().join("model.onnx");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
             read_checkpoint(&path)
         };
-        let values: Vec<u8> = [1.0_f32, -2.0, 0.5].into_iter().flat_map(f32::to_le_bytes).collect();
-        // A shard ends where it likes.
-        std::fs::write(folder.path().join("1.bin"), &values[..6]).unwrap();
-        std::fs::write(folder.path().join("2.bin"), &values[6..]).unwrap();
-        let found = read("2.bin", "float32", "[1, 1]").unwrap();
-        assert_eq!(found["a/kernel"].to_vec1::<f32>().unwrap(), [1.0, -2.0]);
-        assert_eq!(found["b"].to_vec2::<f32>().unwrap(), [[0.5]]);
-        for (shard, dtype, shape, reason) in [
-            ("3.bin", "float32", "[1]", "No such file"),
-            ("../2.bin", "float32", "[1]", "not a file beside it"),
-            ("2.bin", "int32", "[1]", "not plain float32"),
-            ("2.bin", "float32", "[2]", "end within the weights b"),
-            ("2.bin", "float32", "[4294967295, 4294967295, 4294967295]", "end within the weights b"),
-        ] {
-            let error = read(shard, dtype, shape).unwrap_err().to_string();
-            assert!(error.contains(reason), "{error}");
+        let found = read(&file).unwrap();
+        let names = ["add", "b", "m_quantized", "m_scale", "m_zero_point", "multiply"];
+        assert_eq!(found.keys().collect::<Vec<_>>(), names);
+        assert_eq!(found["multiply"].to_vec2::<f32>().unwrap(), [[2.0, 2.0]]);
+        assert_eq!(found["add"].to_scalar::<f32>().unwrap(), 3.0);
+        for end in 0..file.len() {
+            assert!(read(&file[..end]).is_err(), "{end}");
         }
+        let lies = [number(1, 8), field(7, &constant("b", &[2], 1, field(9, &floats(&[3.0]))))].concat();
+        assert!(read(&lies).unwrap_err().to_string().contains("1 values for the shape [2]"));
     }
 
-    /// The authors' networks (PyTorch 1.13, in evaluation mode) on the weights of [`generated`], offset 0, and on
-    /// `x[i] = 0.3 sin(0.05 i + 1e-6 i^2) + 0.1 sin(1.3 i)`: logits of spoof and bona fide.
     #[test]
     fn aasist_gives_the_logits_of_the_published_network() {
         for (size, expected) in [

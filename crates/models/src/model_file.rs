@@ -147,7 +147,9 @@ impl Architecture {
                     Selection { backbone: *backbone, tiles: tile_maps.clone(), whole: whole_maps.clone() };
                 let detector = PretrainedDetector::new(&mut params, residual, selection)?;
                 params.load_files(&files)?;
-                Box::new(detector)
+                // So that each weight is let go once it is laid out: there would be two of all.
+                drop(params);
+                Box::new(detector.ready()?)
             }
             Self::LfccNet { network, lfcc } => {
                 let detector = LfccDetector::new(&mut params, network, lfcc)?;

@@ -233,6 +233,11 @@ impl PretrainedDetector {
         })
     }
 
+    /// Lays the weights out; call it after the parameters were set.
+    pub(crate) fn ready(self) -> Result<Self> {
+        Ok(Self { net: self.net.ready()?, ..self })
+    }
+
     /// Logit of the linear layer and the whole of the residual network's answer.
     pub(crate) fn both(&self, media: &Media) -> Result<(f64, Detection)> {
         let Media::Image(pixels) = media else { return Err(Error::WrongKind("an image detector".into())) };

@@ -278,7 +278,7 @@ macro_rules! embedded {
 
 /// Every model that is compiled in, the preferred one of each kind first.
 const EMBEDDED: [Embedded; 6] = [
-    embedded!("image/best", "resnet50": weights!("image/resnet50"), "residual": weights!("image/residual")),
+    embedded!("image/best", "clip": weights!("image/clip"), "residual": weights!("image/residual")),
     embedded!("image/residual"),
     embedded!(
         "audio/best",

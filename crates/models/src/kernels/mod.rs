@@ -28,11 +28,11 @@ pub use depthwise::Depthwise2d;
 pub use loss::BceWithLogits;
 pub use norm::{BatchStatistics, ConvNorm, Convolution};
 pub use pointwise::Pointwise;
-pub use pool::{MaxHalves, MaxPool2, MaxPool3};
+pub use pool::{MaxHalves, MaxPool2};
 pub use residual::AddRelu;
 pub use sparse::{SparseLinear, SparseRows};
 pub(crate) use temporal::over_time;
-pub use transformer::{Attention, Dense, LayerNorm};
+pub use transformer::{Attention, Curve, Dense, LayerNorm};
 
 /// The contiguous f32 data behind an operand.
 fn data<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

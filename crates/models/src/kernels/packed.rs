@@ -1,5 +1,8 @@
 //! The product of rows with a matrix that stays the same, laid out once as the processor reads it.
 
+use std::borrow::Cow;
+
+use half::{f16, slice::HalfFloatSliceExt};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Columns of a panel: three vectors of AVX-512, six of AVX2.
@@ -14,18 +17,44 @@ pub(super) struct Packed {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     /// `[panels, inputs, 48]`, zeros beyond the last output.
-    panels: Vec<f32>,
+    panels: Panels,
     /// `[panels, 48]`.
     bias: Vec<f32>,
+}
+
+/// Weights as they are kept; those in half precision are widened panel by panel as they are used, which costs a hundredth of the product.
+#[derive(Debug, Clone)]
+enum Panels {
+    Single(Vec<f32>),
+    Half(Vec<f16>),
+}
+
+impl Panels {
+    /// Panel number `i` of `len` values.
+    fn get(&self, i: usize, len: usize) -> Cow<'_, [f32]> {
+        match self {
+            Self::Single(panels) => Cow::Borrowed(&panels[i * len..][..len]),
+            Self::Half(panels) => Cow::Owned(panels[i * len..][..len].to_f32_vec()),
+        }
+    }
 }
 
 impl Packed {
     /// From `[outputs, inputs]`, row by row, and `[outputs]`.
     pub(super) fn new(weight: &[f32], bias: &[f32]) -> Self {
+        Self::from_panels(weight, bias, 0.0, Panels::Single)
+    }
+
+    /// The same from weights in half precision, which are kept so; sums run in single precision.
+    pub(super) fn half(weight: &[f16], bias: &[f32]) -> Self {
+        Self::from_panels(weight, bias, f16::ZERO, Panels::Half)
+    }
+
+    fn from_panels<T: Copy>(weight: &[T], bias: &[f32], zero: T, keep: impl Fn(Vec<T>) -> Panels) -> Self {
         let outputs = bias.len();
         let inputs = weight.len().checked_div(outputs).unwrap_or_default();
         let count = outputs.div_ceil(PANEL);
-        let mut panels = vec![0.0; count * inputs * PANEL];
+        let mut panels = vec![zero; count * inputs * PANEL];
         for (panel, rows) in
             panels.chunks_exact_mut((inputs * PANEL).max(1)).zip(weight.chunks((inputs * PANEL).max(1)))
         {
@@ -37,7 +66,7 @@ impl Packed {
         }
         let mut padded = bias.to_vec();
         padded.resize(count * PANEL, 0.0);
-        Self { inputs, outputs, panels, bias: padded }
+        Self { inputs, outputs, panels: keep(panels), bias: padded }
     }
 
     /// `x w' + b` for rows `[n, inputs]`, on the calling thread; every sum runs over the inputs in their order and is fused with its
@@ -88,9 +117,9 @@ impl Rows<'_> {
                 }
             }
         }
-        let panels = packed.panels.chunks_exact(inputs * PANEL).zip(packed.bias.chunks_exact(PANEL));
-        for (p, (panel, bias)) in panels.enumerate() {
-            let panel = S::as_simd_f32s(panel).0.as_chunks::<VECTORS>().0;
+        for (p, bias) in packed.bias.chunks_exact(PANEL).enumerate() {
+            let panel = packed.panels.get(p, inputs * PANEL);
+            let panel = S::as_simd_f32s(&panel).0.as_chunks::<VECTORS>().0;
             let Some(bias) = S::as_simd_f32s(bias).0.first_chunk::<VECTORS>() else { return };
             let width = PANEL.min(outputs - p * PANEL);
             for (strip, rows) in strips.chunks_exact(ROWS * inputs).zip(out.chunks_mut(ROWS * outputs)) {
@@ -136,5 +165,13 @@ mod tests {
             }
         }
         assert!(Packed::new(&[], &[]).rows(&[]).is_empty());
+    }
+
+    #[test]
+    fn weights_in_half_precision_count_as_the_same_in_single_precision() {
+        let (x, b) = (values(5 * 20, 1), values(50, 3));
+        let half: Vec<f16> = values(50 * 20, 2).into_iter().map(f16::from_f32).collect();
+        let single: Vec<f32> = half.iter().map(|w| w.to_f32()).collect();
+        assert_eq!(Packed::half(&half, &b).rows(&x), Packed::new(&single, &b).rows(&x));
     }
 }

@@ -92,42 +92,6 @@ impl CustomOp1 for MaxPool2 {
     }
 }
 
-/// 3x3 max pooling with stride 2 and a margin of one that never wins, of `[n, c, h, w]`, without gradients; NaN wins always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MaxPool3;
-
-impl CustomOp1 for MaxPool3 {
-    fn name(&self) -> &'static str {
-        "candor-max-pool3"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let [n, c, h, w] = nchw(layout)?;
-        let (oh, ow) = (h.div_ceil(2), w.div_ceil(2));
-        if oh * ow == 0 {
-            bail!("max pooling of {h}x{w}");
-        }
-        let x = data(storage, layout)?;
-        let larger = |a: f32, b: f32| if second_wins(a, b) { b } else { a };
-        let out = in_chunks(n * c * oh * ow, oh * ow, |i, out| {
-            let x = &x[i * h * w..(i + 1) * h * w];
-            let mut line = vec![0.0; w];
-            for (y, out) in out.chunks_exact_mut(ow).enumerate() {
-                let rows = &x[(2 * y).saturating_sub(1) * w..(2 * y + 2).min(h) * w];
-                line.copy_from_slice(&rows[..w]);
-                for row in rows.chunks_exact(w).skip(1) {
-                    line.iter_mut().zip(row).for_each(|(most, &v)| *most = larger(*most, v));
-                }
-                for (x, o) in out.iter_mut().enumerate() {
-                    let around = &line[(2 * x).saturating_sub(1)..(2 * x + 2).min(w)];
-                    *o = around.iter().copied().fold(around[0], larger);
-                }
-            }
-        });
-        Ok((CpuStorage::F32(out), Shape::from((n, c, oh, ow))))
-    }
-}
-
 /// Max-feature-map (Wu et al. 2018): the larger of channel `i` and channel `i + c / 2` of `[n, c, h, w]`, `c` even. On a
 /// tie the first half wins the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,26 +148,6 @@ mod tests {
 
     use super::*;
     use crate::kernels::check;
-
-    #[test]
-    fn a_pool_of_three_takes_the_largest_around_every_other_place() {
-        for (h, w) in [(5, 6), (4, 7), (1, 1), (8, 8)] {
-            let x: Vec<f32> = check::values(2 * h * w, 5).iter().map(|v| v - 2.0).collect();
-            let tensor = Tensor::from_vec(x.clone(), (1, 2, h, w), &Device::Cpu).unwrap();
-            let found = tensor.apply_op1_no_bwd(&MaxPool3).unwrap();
-            assert_eq!(found.dims(), [1, 2, h.div_ceil(2), w.div_ceil(2)]);
-            let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let mut expected = Vec::new();
-            for (c, y, x0) in (0..2)
-                .flat_map(|c| (0..h).step_by(2).flat_map(move |y| (0..w).step_by(2).map(move |x| (c, y, x))))
-            {
-                let near = |a: usize, b: usize| a.abs_diff(b) <= 1;
-                let around = (0..h * w).filter(|i| near(i / w, y) && near(i % w, x0));
-                expected.push(around.map(|i| x[c * h * w + i]).fold(f32::MIN, f32::max));
-            }
-            assert_eq!(found, expected);
-        }
-    }
 
     #[test]
     fn gradients_agree_with_differences() {

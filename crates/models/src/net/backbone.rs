@@ -1,12 +1,12 @@
-//! The networks for things whose maps describe pictures.
+//! The networks whose maps describe pictures.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{EfficientNetLite, LiteSize, Params, ResNet50};
+use super::{Clip, EfficientNetLite, LiteSize, Params};
 use crate::Result;
 
-/// A network that was trained to name things in photographs.
+/// A network that was trained on pictures of things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backbone {
@@ -15,8 +15,8 @@ pub enum Backbone {
     Lite0,
     /// EfficientNet-Lite2: 4.8 million values, seven maps.
     Lite2,
-    /// ResNet-50: 23.5 million values, four maps.
-    ResNet50,
+    /// The image encoder of CLIP ViT-B/16 without its last block: 78 million values, eleven maps; views of 224 pixels.
+    Clip,
 }
 
 impl Backbone {
@@ -25,16 +25,16 @@ impl Backbone {
         match self {
             Self::Lite0 => LiteSize::Lite0.channels().into(),
             Self::Lite2 => LiteSize::Lite2.channels().into(),
-            Self::ResNet50 => ResNet50::CHANNELS.into(),
+            Self::Clip => Clip::CHANNELS.into(),
         }
     }
 
-    /// Builds the network, making the variables that are missing.
+    /// Builds the network, making the variables that are missing; it has to be made [ready](Things::ready).
     pub(crate) fn build(self, params: &mut Params) -> Result<Things> {
         Ok(match self {
             Self::Lite0 => Things::Lite(EfficientNetLite::new(params, LiteSize::Lite0)?),
             Self::Lite2 => Things::Lite(EfficientNetLite::new(params, LiteSize::Lite2)?),
-            Self::ResNet50 => Things::ResNet(ResNet50::new(params)?),
+            Self::Clip => Things::Clip(Box::new(Clip::new(params)?)),
         })
     }
 }
@@ -42,15 +42,23 @@ impl Backbone {
 /// A [`Backbone`], built.
 pub(crate) enum Things {
     Lite(EfficientNetLite),
-    ResNet(ResNet50),
+    Clip(Box<Clip>),
 }
 
 impl Things {
+    /// Lays the weights out; call it after the parameters were set.
+    pub(crate) fn ready(self) -> Result<Self> {
+        Ok(match self {
+            Self::Clip(net) => Self::Clip(Box::new(net.ready()?)),
+            Self::Lite(net) => Self::Lite(net),
+        })
+    }
+
     /// The maps of pictures `[n, 3, h, w]`, pixels as `(value - 127) / 128`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Vec<Tensor>> {
         match self {
             Self::Lite(net) => net.forward(x),
-            Self::ResNet(net) => net.forward(x),
+            Self::Clip(net) => net.forward(x),
         }
     }
 }

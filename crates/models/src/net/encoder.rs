@@ -1,13 +1,16 @@
 //! An encoder of English that was trained on pairs of sentences: `MiniLM`.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::{
     FROZEN, Params,
     params::Start,
-    transformer::{Block, Norm},
+    transformer::{Block, Form, Norm},
 };
-use crate::{Result, kernels::Attention};
+use crate::{
+    Result,
+    kernels::{Attention, Curve},
+};
 
 /// Numbers that stand for a token in each layer.
 pub(crate) const WIDTH: usize = 384;
@@ -21,6 +24,8 @@ const POSITIONS: usize = 512;
 /// Blocks.
 const BLOCKS: usize = 6;
 const EPSILON: f32 = 1e-12;
+const FORM: Form =
+    Form { width: WIDTH, hidden: HIDDEN, epsilon: EPSILON, curve: Curve::Gelu, dtype: DType::F32 };
 
 /// `MiniLM` (Wang et al. 2020) of six blocks, a `BERT` (Devlin et al. 2019) of width 384: from token numbers to what stands for each token in
 /// each layer. It is never trained here.
@@ -44,7 +49,7 @@ impl Encoder {
         let words = params.get(&format!("{FROZEN}encoder.words"), &[VOCABULARY, WIDTH], Start::He)?;
         let positions = params.get(&format!("{FROZEN}encoder.positions"), &[POSITIONS, WIDTH], Start::He)?;
         let norm = Norm::new(params, "encoder.norm", WIDTH, EPSILON)?;
-        let block = |i| Block::new(params, &format!("encoder.block{i}"), WIDTH, HIDDEN, EPSILON);
+        let block = |i| Block::new(params, &format!("encoder.block{i}"), &FORM);
         let blocks = (0..BLOCKS).map(block).collect::<Result<_>>()?;
         Ok(Self { words: words.detach(), positions: positions.detach(), norm, blocks })
     }

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
-use super::FROZEN;
+use super::{FROZEN, nf4};
 use crate::{Error, Result, hex};
 
 /// How a variable starts.
@@ -52,8 +52,19 @@ impl Params {
 
     /// A variable, made if it is not there.
     pub(crate) fn get(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
+        self.get_as(name, shape, start, DType::F32)
+    }
+
+    /// The same with values of type `dtype`, in f16 for half the memory.
+    pub(crate) fn get_as(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        start: Start,
+        dtype: DType,
+    ) -> Result<Tensor> {
         let fresh = !self.vars().contains_key(name);
-        let tensor = self.map.get(shape, name, Init::Const(0.0), DType::F32, &Device::Cpu)?;
+        let tensor = self.map.get(shape, name, Init::Const(0.0), dtype, &Device::Cpu)?;
         if let Some(seed) = self.seed.filter(|_| fresh) {
             let n = shape.iter().product();
             let values = match start {
@@ -89,13 +100,12 @@ impl Params {
     pub(crate) fn set(&mut self, name: &str, values: Vec<f32>) -> Result<()> {
         let vars = self.vars();
         let var = vars.get(name).ok_or_else(|| Error::model(name, "no such variable"))?;
-        var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?)?;
-        Ok(())
+        fill(var, values)
     }
 
     /// Values of every variable.
     pub fn snapshot(&self) -> Result<BTreeMap<String, Vec<f32>>> {
-        self.vars().into_iter().map(|(k, v)| Ok((k, v.flatten_all()?.to_vec1()?))).collect()
+        self.vars().into_iter().map(|(k, v)| Ok((k, values(&v)?))).collect()
     }
 
     /// Sets every variable from a snapshot.
@@ -105,7 +115,7 @@ impl Params {
     pub fn restore(&mut self, snapshot: &BTreeMap<String, Vec<f32>>) -> Result<()> {
         for (name, var) in self.vars() {
             let values = snapshot.get(&name).ok_or_else(|| Error::model(&name, "missing"))?;
-            var.set(&Tensor::from_vec(values.clone(), var.shape(), &Device::Cpu)?)?;
+            fill(&var, values.clone())?;
         }
         Ok(())
     }
@@ -119,25 +129,36 @@ impl Params {
     pub(crate) fn to_safetensors_with(&self, parts: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
         let f16 =
             |values: Vec<f32>| values.into_iter().flat_map(|v| f16::from_f32(v).to_le_bytes()).collect();
-        let data = self.tensors(|name, shape, values| vec![(name, Dtype::F16, shape, f16(values))])?;
+        let data =
+            self.tensors(|name, var, values| vec![(name, Dtype::F16, var.dims().into(), f16(values))])?;
         write(&data, parts)
     }
 
     /// A safetensors file of all variables in f32.
     pub fn to_safetensors_f32(&self) -> Result<Vec<u8>> {
         let f32 = |values: Vec<f32>| values.into_iter().flat_map(f32::to_le_bytes).collect();
-        let data = self.tensors(|name, shape, values| vec![(name, Dtype::F32, shape, f32(values))])?;
+        let data =
+            self.tensors(|name, var, values| vec![(name, Dtype::F32, var.dims().into(), f32(values))])?;
         write(&data, &[])
     }
 
-    /// A safetensors file of matrices in eight bits, `<name>.scale` beside each with the size of a step in each row, and of all else in
-    /// f16, with a tensor of bytes where one is given.
-    pub(crate) fn to_safetensors_i8(&self, extra: Option<(&str, &[u8])>) -> Result<Vec<u8>> {
-        let mut data = self.tensors(|name, shape, values| {
+    /// A safetensors file of matrices in eight bits, `<name>.scale` beside each with the size of a step in each row, or, if they are kept
+    /// in f16, in [four bits](nf4), with the scales of groups beside them; and of all else in f16, with a tensor of bytes where one is given.
+    pub(crate) fn to_safetensors_rounded(&self, extra: Option<(&str, &[u8])>) -> Result<Vec<u8>> {
+        let f16 = |values: Vec<f16>| values.into_iter().flat_map(f16::to_le_bytes).collect();
+        let mut data = self.tensors(|name, var, values| {
+            let shape = var.dims().to_vec();
             let &[rows, columns] = shape.as_slice() else {
-                let bytes = values.into_iter().flat_map(|v| f16::from_f32(v).to_le_bytes()).collect();
-                return vec![(name, Dtype::F16, shape, bytes)];
+                let values = values.into_iter().map(f16::from_f32).collect();
+                return vec![(name, Dtype::F16, shape, f16(values))];
             };
+            if var.dtype() == DType::F16 && columns % nf4::GROUP == 0 {
+                let (steps, scales) = nf4::encode(&values);
+                return vec![
+                    (format!("{name}{SCALE}"), Dtype::F16, vec![rows, columns / nf4::GROUP], f16(scales)),
+                    (name, Dtype::U8, vec![rows, columns / 2], steps),
+                ];
+            }
             let (mut steps, mut scales) = (Vec::new(), Vec::new());
             for row in values.chunks_exact(columns) {
                 let largest = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
@@ -153,11 +174,11 @@ impl Params {
         write(&data, &[])
     }
 
-    /// What `f` makes of each variable, from its name, shape and values.
-    fn tensors(&self, f: impl Fn(String, Vec<usize>, Vec<f32>) -> Vec<Stored>) -> Result<Vec<Stored>> {
+    /// What `f` makes of each variable, from its name and values.
+    fn tensors(&self, f: impl Fn(String, &Var, Vec<f32>) -> Vec<Stored>) -> Result<Vec<Stored>> {
         let mut out = Vec::new();
         for (name, var) in self.vars() {
-            out.extend(f(name, var.dims().to_vec(), var.flatten_all()?.to_vec1::<f32>()?));
+            out.extend(f(name, &var, values(&var)?));
         }
         Ok(out)
     }
@@ -170,7 +191,7 @@ impl Params {
         self.load_files(&[bytes])
     }
 
-    /// Sets every variable from the first of some safetensors files that has it, in f16, f32 or eight bits with scales.
+    /// Sets every variable from the first of some safetensors files that has it, in f16, f32 or eight or four bits with scales.
     pub(crate) fn load_files(&mut self, files: &[&[u8]]) -> Result<()> {
         let files = files
             .iter()
@@ -180,8 +201,12 @@ impl Params {
             let with = files.iter().find(|f| f.tensor(&name).is_ok()).or(files.first());
             let Some(file) = with else { return Err(Error::model(name, "no weight file")) };
             let view = file.tensor(&name).map_err(|e| Error::model(&name, e.to_string()))?;
-            if view.shape() != var.dims() {
-                let reason = format!("shape {:?} in the file, {:?} in the network", view.shape(), var.dims());
+            let mut shape = view.shape().to_vec();
+            if let (Dtype::U8, [_, columns]) = (view.dtype(), shape.as_mut_slice()) {
+                *columns = columns.saturating_mul(2);
+            }
+            if shape != var.dims() {
+                let reason = format!("shape {shape:?} in the file, {:?} in the network", var.dims());
                 return Err(Error::model(name, reason));
             }
             let values: Vec<f32> = match view.dtype() {
@@ -206,12 +231,24 @@ impl Params {
                     })
                     .collect()
                 }
+                Dtype::U8 => {
+                    let scale = format!("{name}{SCALE}");
+                    let scales = file.tensor(&scale).map_err(|e| Error::model(&scale, e.to_string()))?;
+                    let groups = scales.data().as_chunks::<2>().0;
+                    // Groups lie within rows.
+                    let whole = shape.last().is_some_and(|columns| columns % nf4::GROUP == 0);
+                    if scales.dtype() != Dtype::F16 || !whole || groups.len() * nf4::GROUP != var.elem_count()
+                    {
+                        return Err(Error::model(scale, "is not a number in f16 for each group"));
+                    }
+                    nf4::decode(view.data(), groups.iter().map(|&b| f16::from_le_bytes(b).to_f32()))
+                }
                 other => return Err(Error::model(name, format!("{other:?} is not a type of weights"))),
             };
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(Error::model(name, "holds a value that is not finite"));
             }
-            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?)?;
+            fill(&var, values)?;
         }
         Ok(())
     }
@@ -227,7 +264,17 @@ impl Params {
     }
 }
 
-/// What the name of the scales of a matrix in eight bits ends with.
+/// Values of a variable of any type.
+fn values(var: &Var) -> Result<Vec<f32>> {
+    Ok(var.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
+}
+
+/// Gives a variable its values.
+fn fill(var: &Var, values: Vec<f32>) -> Result<()> {
+    Ok(var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?.to_dtype(var.dtype())?)?)
+}
+
+/// What the name of the scales of a matrix in eight or four bits ends with.
 const SCALE: &str = ".scale";
 /// Key of a weight file's header under which it names those that hold the rest of its model.
 const PARTS: &str = "parts";
@@ -362,7 +409,7 @@ mod tests {
         a.get("x.weight", &[4, 30], Start::He).unwrap();
         a.get("x.bias", &[4], Start::Constant(0.5)).unwrap();
         a.get("none", &[2, 3], Start::Constant(0.0)).unwrap();
-        let file = a.to_safetensors_i8(Some(("text", b"more"))).unwrap();
+        let file = a.to_safetensors_rounded(Some(("text", b"more"))).unwrap();
         let mut b = Params::new(9);
         b.get("x.weight", &[4, 30], Start::He).unwrap();
         b.get("x.bias", &[4], Start::He).unwrap();
@@ -375,6 +422,35 @@ mod tests {
             assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 0.501 * step));
         }
         assert_eq!(SafeTensors::deserialize(&file).unwrap().tensor("text").unwrap().data(), b"more");
+    }
+
+    #[test]
+    fn a_matrix_in_half_precision_comes_back_from_four_bits() {
+        let mut a = Params::new(1);
+        a.get_as("x.weight", &[4, 64], Start::He, DType::F16).unwrap();
+        let file = a.to_safetensors_rounded(None).unwrap();
+        assert!(file.len() < 500, "{}", file.len());
+        let mut b = Params::blank();
+        b.get_as("x.weight", &[4, 64], Start::He, DType::F16).unwrap();
+        b.load_safetensors(&file).unwrap();
+        let (a, b) = (a.snapshot().unwrap(), b.snapshot().unwrap());
+        let squares = |x: &mut dyn Iterator<Item = f32>| x.map(|v| v * v).sum::<f32>();
+        let off = squares(&mut a["x.weight"].iter().zip(&b["x.weight"]).map(|(a, b)| a - b));
+        assert!(off < 0.01 * squares(&mut a["x.weight"].iter().copied()));
+        let mut c = Params::blank();
+        c.get_as("x.weight", &[4, 32], Start::He, DType::F16).unwrap();
+        assert!(c.load_safetensors(&file).unwrap_err().to_string().contains("shape [4, 64]"));
+        // Scales of another shape, and groups that would cross rows.
+        for (columns, scales) in [(64, 7), (16, 2)] {
+            let stored = vec![
+                ("x.weight".to_owned(), Dtype::U8, vec![4, columns / 2], vec![0; 2 * columns]),
+                ("x.weight.scale".to_owned(), Dtype::F16, vec![scales], vec![0; 2 * scales]),
+            ];
+            let mut d = Params::blank();
+            d.get_as("x.weight", &[4, columns], Start::He, DType::F16).unwrap();
+            let error = d.load_safetensors(&write(&stored, &[]).unwrap()).unwrap_err().to_string();
+            assert!(error.contains("for each group"), "{error}");
+        }
     }
 
     #[test]

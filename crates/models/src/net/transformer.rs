@@ -1,39 +1,39 @@
 //! What the frozen transformers are made of.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::{FROZEN, Params, params::Start};
 use crate::{
     Error, Result,
-    kernels::{Dense, LayerNorm},
+    kernels::{Attention, Curve, Dense, LayerNorm},
 };
 
 /// A linear layer: as it is loaded, and as it computes.
 pub(super) enum Linear {
-    Declared { weight: Tensor, bias: Tensor, gelu: bool },
+    Declared { weight: Tensor, bias: Tensor, curve: Curve },
     Ready(Dense),
 }
 
 impl Linear {
-    /// Makes its variables; `gelu` follows it where that is wanted.
+    /// Makes its variables, the weights of type `dtype`.
     pub(super) fn new(
         params: &mut Params,
         name: &str,
         inputs: usize,
         outputs: usize,
-        gelu: bool,
+        curve: Curve,
+        dtype: DType,
     ) -> Result<Self> {
-        let mut get = |what: &str, shape: &[usize], start| {
-            params.get(&format!("{FROZEN}{name}.{what}"), shape, start).map(|t| t.detach())
-        };
-        let weight = get("weight", &[outputs, inputs], Start::He)?;
-        Ok(Self::Declared { weight, bias: get("bias", &[outputs], Start::Constant(0.0))?, gelu })
+        let name = |what: &str| format!("{FROZEN}{name}.{what}");
+        let weight = params.get_as(&name("weight"), &[outputs, inputs], Start::He, dtype)?.detach();
+        let bias = params.get(&name("bias"), &[outputs], Start::Constant(0.0))?.detach();
+        Ok(Self::Declared { weight, bias, curve })
     }
 
     /// Lays the weights out; call it after the parameters were set.
     pub(super) fn ready(self) -> Result<Self> {
         Ok(match self {
-            Self::Declared { weight, bias, gelu } => Self::Ready(Dense::new(&weight, &bias, gelu)?),
+            Self::Declared { weight, bias, curve } => Self::Ready(Dense::new(&weight, &bias, curve)?),
             Self::Ready(dense) => Self::Ready(dense),
         })
     }
@@ -67,6 +67,20 @@ impl Norm {
     }
 }
 
+/// What the blocks of a transformer have in common.
+pub(super) struct Form {
+    /// Numbers that stand for each place.
+    pub(super) width: usize,
+    /// Numbers between the two layers of the perceptron.
+    pub(super) hidden: usize,
+    /// Of the normalisations.
+    pub(super) epsilon: f32,
+    /// Between the layers of the perceptron.
+    pub(super) curve: Curve,
+    /// Of the weights; those in f16 are stored in four bits.
+    pub(super) dtype: DType,
+}
+
 /// A block: attention and a perceptron, each with a normalisation, which lies before or after it.
 pub(super) struct Block {
     pub(super) norm: Norm,
@@ -78,23 +92,29 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Makes its variables: `width` numbers stand for each place, `hidden` are between the layers of the perceptron.
-    pub(super) fn new(
-        params: &mut Params,
-        name: &str,
-        width: usize,
-        hidden: usize,
-        epsilon: f32,
-    ) -> Result<Self> {
+    /// Makes its variables.
+    pub(super) fn new(params: &mut Params, name: &str, form: &Form) -> Result<Self> {
+        let &Form { width, hidden, epsilon, curve, dtype } = form;
         let name = |part: &str| format!("{name}.{part}");
+        let linear = |params: &mut Params, part: &str, inputs, outputs, curve| {
+            Linear::new(params, &name(part), inputs, outputs, curve, dtype)
+        };
         Ok(Self {
             norm: Norm::new(params, &name("norm"), width, epsilon)?,
-            attend: Linear::new(params, &name("attend"), width, 3 * width, false)?,
-            out: Linear::new(params, &name("out"), width, width, false)?,
+            attend: linear(params, "attend", width, 3 * width, Curve::None)?,
+            out: linear(params, "out", width, width, Curve::None)?,
             last_norm: Norm::new(params, &name("last_norm"), width, epsilon)?,
-            up: Linear::new(params, &name("up"), width, hidden, true)?,
-            down: Linear::new(params, &name("down"), hidden, width, false)?,
+            up: linear(params, "up", width, hidden, curve)?,
+            down: linear(params, "down", hidden, width, Curve::None)?,
         })
+    }
+
+    /// The rows `[n, width]` behind the block, where the normalisations lie before attention and perceptron.
+    pub(super) fn forward(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
+        let attended = self.attend.forward(&self.norm.forward(x)?)?;
+        let x = (self.out.forward(&attended.apply_op1_no_bwd(&Attention { heads })?)? + x)?;
+        let hidden = self.up.forward(&self.last_norm.forward(&x)?)?;
+        Ok((self.down.forward(&hidden)? + x)?)
     }
 
     /// Lays the weights out; call it after the parameters were set.

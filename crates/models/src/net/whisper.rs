@@ -1,14 +1,14 @@
 //! An encoder of speech that was trained to write down what is said: the first blocks of Whisper.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candor_features::audio::LogMel;
 use ndarray::Array2;
 
 use super::{
     Params,
-    transformer::{Block, Linear},
+    transformer::{Block, Form, Linear},
 };
-use crate::{Error, Result, kernels::Attention};
+use crate::{Error, Result, kernels::Curve};
 
 /// Numbers that stand for 20 ms in each layer.
 const WIDTH: usize = 512;
@@ -17,7 +17,8 @@ const HIDDEN: usize = 2048;
 const HEADS: usize = 8;
 /// Blocks that are kept of the six.
 const BLOCKS: usize = 3;
-const EPSILON: f32 = 1e-5;
+const FORM: Form =
+    Form { width: WIDTH, hidden: HIDDEN, epsilon: 1e-5, curve: Curve::Gelu, dtype: DType::F32 };
 /// Rows that a convolution sees.
 const TAPS: usize = 3;
 
@@ -41,11 +42,11 @@ impl Whisper {
     /// # Errors
     /// When a variable of the same name has another shape.
     pub fn new(params: &mut Params) -> Result<Self> {
-        let front = [
-            Linear::new(params, "whisper.front0", TAPS * LogMel::BANDS, WIDTH, true)?,
-            Linear::new(params, "whisper.front1", TAPS * WIDTH, WIDTH, true)?,
-        ];
-        let block = |i| Block::new(params, &format!("whisper.block{i}"), WIDTH, HIDDEN, EPSILON);
+        let mut front = |i, inputs| {
+            Linear::new(params, &format!("whisper.front{i}"), inputs, WIDTH, FORM.curve, FORM.dtype)
+        };
+        let front = [front(0, TAPS * LogMel::BANDS)?, front(1, TAPS * WIDTH)?];
+        let block = |i| Block::new(params, &format!("whisper.block{i}"), &FORM);
         let blocks = (0..BLOCKS).map(block).collect::<Result<_>>()?;
         Ok(Self { front, blocks })
     }
@@ -75,10 +76,7 @@ impl Whisper {
         let mut x = (&x + positions(x.dim(0)?)?)?;
         let mut layers = vec![x.clone()];
         for block in self.blocks.iter().take(last) {
-            let attended = block.attend.forward(&block.norm.forward(&x)?)?;
-            x = (block.out.forward(&attended.apply_op1_no_bwd(&Attention { heads: HEADS })?)? + x)?;
-            let hidden = block.up.forward(&block.last_norm.forward(&x)?)?;
-            x = (block.down.forward(&hidden)? + x)?;
+            x = block.forward(&x, HEADS)?;
             layers.push(x.clone());
         }
         Ok(layers)

@@ -248,7 +248,7 @@ impl Kind {
                 let mut params = Params::blank();
                 let detector = PretrainedDetector::new(&mut params, residual, selection.clone())?;
                 params.load_files(files)?;
-                Both::Pictures(Box::new(detector))
+                Both::Pictures(Box::new(detector.ready()?))
             }
             Self::Recordings { hearing, network, lfcc, .. } => {
                 Both::Recordings(Box::new(SpectralDetector::load(network, lfcc, hearing, files)?))
@@ -345,6 +345,7 @@ impl Head {
                 let parts = vec![frozen(&task.backbone)?];
                 let net = task.size.build(&mut params)?;
                 load(&mut params, &parts)?;
+                let net = net.ready()?;
                 let (tiles, whole) = (task.tile_maps.clone(), task.whole_maps.clone());
                 let selection = Selection { backbone: task.size, tiles, whole };
                 (Kind::Pictures { task: task.clone(), selection, residual, net }, parts, last)
