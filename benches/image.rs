@@ -10,7 +10,8 @@ use candor_features::image::{
 };
 use candor_features::{Limits, Pixels, decode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use image::ImageEncoder;
+use image::imageops::{FilterType, resize};
+use image::{ImageBuffer, ImageEncoder, Rgb};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -52,6 +53,14 @@ fn features(c: &mut Criterion) {
     let luma = planes.luma();
     let mut group = c.benchmark_group("image features");
     group.throughput(Throughput::Elements((SIDE * SIDE) as u64)).measurement_time(Duration::from_secs(3));
+    group.bench_function("scale to 768", |b| {
+        b.iter(|| launder::resize_to_longest(black_box(&picture), 768));
+    });
+    let side = SIDE as u32;
+    let view = ImageBuffer::<Rgb<u8>, &[u8]>::from_raw(side, side, &picture.rgb).expect("the length fits");
+    group.bench_function("scale to 768, image::imageops", |b| {
+        b.iter(|| resize(black_box(&view), 768, 768, FilterType::Lanczos3));
+    });
     group.bench_function("planes", |b| b.iter(|| Planes::from_pixels(black_box(&picture))));
     group.bench_function("median residual", |b| b.iter(|| median_residual(black_box(&planes))));
     group.bench_function("npr", |b| b.iter(|| npr(black_box(&planes))));

@@ -11,6 +11,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
+use super::resample;
 use crate::{Error, Pixels, Result};
 
 /// The laws of a random laundering. Probabilities lie in [0, 1]; ranges are `[low, high]`, drawn uniformly.
@@ -440,6 +441,10 @@ fn between(rng: &mut impl Rng, [low, high]: [f64; 2]) -> f64 {
 }
 
 fn resize(pixels: &Pixels, width: usize, height: usize, kernel: FilterType) -> Pixels {
+    if kernel == FilterType::Lanczos3 {
+        let scaled = resample::resize(&pixels.rgb, [pixels.width, pixels.height], [width, height]);
+        return like(pixels, width, height, scaled);
+    }
     let view = ImageBuffer::<Rgb<u8>, &[u8]>::from_raw(
         pixels.width as u32,
         pixels.height as u32,

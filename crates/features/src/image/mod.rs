@@ -9,6 +9,7 @@ pub mod launder;
 pub mod noise;
 pub mod npr;
 pub mod planes;
+mod resample;
 pub mod residual;
 pub mod spectrum;
 pub mod stats;
