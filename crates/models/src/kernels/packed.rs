@@ -22,7 +22,7 @@ pub(super) struct Packed {
     bias: Vec<f32>,
 }
 
-/// Weights as they are kept; those in half precision are widened panel by panel as they are used, which costs a hundredth of the product.
+/// Weights as they are kept; those in half precision are widened panel by panel as they are used.
 #[derive(Debug, Clone)]
 enum Panels {
     Single(Vec<f32>),
